@@ -1,0 +1,42 @@
+"""Where mmsetup keeps what it makes: caches, state, and the names inside an environment.
+
+``MMSETUP_CACHE_DIR`` and ``MMSETUP_STATE_DIR`` move the two folders; nothing that is kept in the cache is ever needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["cache_folder", "manifest_folder", "state_folder", "target_lock"]
+
+
+def cache_folder(*parts: str) -> Path:
+    """Give the folder ``parts`` below the cache; it is made when it is not there."""
+    root = os.environ.get("MMSETUP_CACHE_DIR") or platformdirs.user_cache_dir("mmsetup", appauthor=False)
+    return _made(Path(root).joinpath(*parts))
+
+
+def state_folder(*parts: str) -> Path:
+    """Give the folder ``parts`` below the state (locks, logs); it is made when it is not there."""
+    root = os.environ.get("MMSETUP_STATE_DIR") or platformdirs.user_state_dir("mmsetup", appauthor=False)
+    return _made(Path(root).joinpath(*parts))
+
+
+def manifest_folder(environment: Path) -> Path:
+    """Give the folder inside an environment in which mmsetup records what it did; it need not exist."""
+    return environment / ".mmsetup"
+
+
+def target_lock(target: Path) -> Path:
+    """Give the lock file that guards ``target``, the same for every spelling of its path."""
+    digest = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16]
+    return state_folder("locks") / f"{target.name}-{digest}.lock"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,207 @@
+"""The values that a probe gives: facts about a machine and about an environment on it, without advice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = [
+    "Compiler",
+    "Container",
+    "Cpu",
+    "Disk",
+    "Distribution",
+    "Driver",
+    "Environment",
+    "Gpu",
+    "Interpreter",
+    "Libc",
+    "Machine",
+    "Memory",
+    "OperatingSystem",
+    "Toolkit",
+    "TorchFacts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingSystem:
+    """``name`` is ``linux``, ``darwin`` or ``windows``; ``distribution`` its own words (``Debian GNU/Linux 12``)."""
+
+    name: str
+    distribution: str
+    kernel: str
+    wsl: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Libc:
+    """The C library: ``glibc`` or ``musl`` and its version (``2.36``)."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """``architecture`` as ``uname -m`` spells it; ``usable_cores`` respects affinity and the container's quota."""
+
+    architecture: str
+    model: str
+    cores: int
+    usable_cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In bytes; ``available_bytes`` respects the container's limit."""
+
+    total_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Free space in bytes where ``path`` is, or would be made."""
+
+    path: Path
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The container that this process runs in: ``docker``, ``podman``, ``kubernetes``, ``lxc`` …, and what told it."""
+
+    kind: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The NVIDIA kernel driver: its version and the newest CUDA it carries (``12.2``; empty when unknown).
+
+    ``source`` says what was read: ``nvml``, ``/sys``, ``/proc``, ``nvidia-smi`` or ``override``.
+    """
+
+    version: str
+    cuda: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU, or one MIG slice of one.
+
+    ``architecture`` is ``sm_86``, or empty when nothing could tell it; ``mig`` the profile of a slice (``1g.10gb``).
+    """
+
+    index: int
+    name: str
+    architecture: str
+    memory_bytes: int
+    uuid: str = ""
+    mig: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """A CUDA toolkit: its folder, its version (``13.0``) and nvcc, where it has one."""
+
+    path: Path
+    version: str
+    nvcc: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A build tool that was found: ``gcc``, ``g++``, ``clang``, ``ninja``, ``ccache``, ``git`` …, with its version."""
+
+    name: str
+    path: Path
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python: its real executable, full version (``3.10.13``), and what a build with it would need.
+
+    ``source`` says where it was found: ``PATH``, ``pyenv``, ``uv``, ``environment`` or ``request``. ``has_headers``: ``Python.h``
+    is where its ``sysconfig`` says. ``platform`` is ``sysconfig.get_platform()`` (``linux-x86_64``).
+    """
+
+    path: Path
+    version: str
+    implementation: str
+    platform: str
+    source: str
+    has_headers: bool
+    prefix: Path
+
+    @property
+    def minor(self) -> str:
+        """Give the version without its patch: ``3.10``."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Everything that a plan may depend on."""
+
+    os: OperatingSystem
+    libc: Libc | None
+    cpu: Cpu
+    memory: Memory
+    disk: Disk
+    container: Container | None
+    driver: Driver | None
+    gpus: tuple[Gpu, ...]
+    toolkits: tuple[Toolkit, ...]
+    compilers: tuple[Compiler, ...]
+    interpreters: tuple[Interpreter, ...]
+    overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """An installed distribution: normalised name, version, its ``dist-info`` folder and who installed it."""
+
+    name: str
+    version: str
+    path: Path
+    installer: str = ""
+    requires: tuple[str, ...] = ()
+    top_level: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFacts:
+    """What the installed torch says of itself, read from its files.
+
+    ``cuda`` is ``11.7``, or empty for a build without CUDA; ``variant`` is ``cu117`` or ``cpu``; ``cxx11_abi`` the value of
+    ``_GLIBCXX_USE_CXX11_ABI``; ``sass`` and ``ptx`` the architectures that its CUDA library holds code for (``sm_80``).
+    """
+
+    version: str
+    cuda: str
+    variant: str
+    cxx11_abi: bool | None
+    sass: tuple[str, ...]
+    ptx: tuple[str, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A Python environment as its files describe it; nothing of it was imported."""
+
+    prefix: Path
+    interpreter: Interpreter
+    site_packages: tuple[Path, ...]
+    distributions: tuple[Distribution, ...]
+    torch: TorchFacts | None
+    notes: tuple[str, ...] = ()
+
+    def version_of(self, name: str) -> str:
+        """Give the version of a distribution by its normalised name, or an empty string."""
+        return next((found.version for found in self.distributions if found.name == name), "")
