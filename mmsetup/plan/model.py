@@ -1,0 +1,111 @@
+"""A plan as a value: what was chosen, where each file comes from, why, and what was rejected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmsetup.catalog import IndexFile
+from mmsetup.probe.machine import Interpreter
+
+__all__ = ["Bound", "Choice", "OpsOrigin", "Plan", "Rejection", "SourceReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One package of the plan: its exact version, where it comes from, one line of reason, and what that rests on.
+
+    ``file`` is set where the plan names the very file; otherwise the default index gives it when the plan is locked.
+    """
+
+    name: str
+    version: str
+    origin: str
+    reason: str
+    evidence: str
+    file: IndexFile | None = None
+
+    @property
+    def requirement(self) -> str:
+        """Give the choice as a requirement that admits nothing else."""
+        return f"{self.name} @ {self.file.url}" if self.file else f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit that the resolver keeps to, the known break that it avoids, and the evidence."""
+
+    requirement: str
+    break_id: str
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What a live page answered: ``outcome`` in words, ``seconds`` the time it took."""
+
+    source: str
+    url: str
+    answered: bool
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A set that was not possible, the rule that says so, and why."""
+
+    candidate: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpsOrigin:
+    """How the compiled ops come to be: ``prebuilt`` from a source, or ``built`` from the source distribution.
+
+    ``with_cuda`` tells whether a build compiles its CUDA kernels; ``architectures`` are those it compiles for.
+    """
+
+    kind: str
+    source: str
+    with_cuda: bool = False
+    architectures: tuple[str, ...] = ()
+
+    @property
+    def is_built(self) -> bool:
+        """Tell whether a build is part of the plan."""
+        return self.kind == "built"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One version of everything.
+
+    ``python`` is the minor version; ``interpreter`` the one to use, or nothing where uv has to fetch one. ``choices`` are in the order
+    torch, torchvision, ops, segmentation, then what these import without declaring it. ``proof`` is the evidence that this set trains,
+    or empty.
+    """
+
+    family: str
+    python: str
+    interpreter: Interpreter | None
+    variant: str
+    ops: OpsOrigin
+    choices: tuple[Choice, ...]
+    bounds: tuple[Bound, ...]
+    sources: tuple[SourceReport, ...]
+    rejections: tuple[Rejection, ...]
+    cautions: tuple[str, ...]
+    notes: tuple[str, ...]
+    proof: str
+    catalog_digest: str
+
+    def choice(self, name: str) -> Choice:
+        """Give the choice for a package that the plan holds."""
+        return next(choice for choice in self.choices if choice.name == name)
+
+    @property
+    def torch(self) -> Choice:
+        """Give the chosen torch."""
+        return self.choice("torch")
