@@ -228,7 +228,7 @@ def _symbols(
 def _versions_needed(
     data: mmap.mmap, section: _Section, names: _Names, path: Path
 ) -> Mapping[str, tuple[str, ...]]:
-    """Walk the chain of libraries and the chain of versions of each; both only ever go forward, inside the section."""
+    """Walk the libraries and the versions of each; both chains only go forward, inside the section."""
     found: dict[str, list[str]] = {}
     table = data[section.offset : section.offset + section.size]
     for at in _chain(table, 0, section.info, _VERNEED, path):
