@@ -1,7 +1,7 @@
 """The one place that starts programs.
 
-Argument lists, never a shell. A program runs in a session of its own, so that an interrupt or a time limit ends it with
-all its children; on Linux it is told by the kernel when mmsetup itself is killed.
+Argument lists, never a shell. A program runs in a session of its own, so that an interrupt or a time limit
+ends it with all its children; on Linux it is told by the kernel when mmsetup itself is killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, Literal
 
 from mmsetup.errors import ProcessError
 
-__all__ = ["Completed", "clean_environment", "run", "stream"]
+__all__ = ["Completed", "clean_environment", "run", "run_together", "stream"]
 
 Stream = Literal["stdout", "stderr"]
 _GRACE_SECONDS = 5.0
@@ -33,7 +33,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A program that has ended: its exit status (negative: ended by that signal), output and duration in seconds."""
+    """A program that has ended: exit status (negative: ended by that signal), output and seconds."""
 
     args: tuple[str, ...]
     returncode: int
@@ -53,7 +53,7 @@ def run(
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
-    ``timeout`` is in seconds. ``stdin`` is written to the program's standard input, which is closed otherwise.
+    ``timeout`` is in seconds. ``stdin`` is written to the program's standard input, else that is closed.
 
     Raises:
         ProcessError: it cannot be started, ran past ``timeout``, or (with ``check``) did not exit with 0.
@@ -81,6 +81,24 @@ def run(
     return done
 
 
+def run_together(
+    commands: Sequence[Sequence[str | os.PathLike[str]]],
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float,
+    limit: int = 8,
+) -> list[Completed | ProcessError]:
+    """Run short programs side by side, ``limit`` at a time, and return their outcomes in order.
+
+    ``timeout`` is in seconds and holds for each batch of ``limit``. Nothing is raised for a program that
+    cannot be started, runs over time or fails: the error stands in its place.
+    """
+    outcomes: list[Completed | ProcessError] = []
+    for first in range(0, len(commands), limit):
+        outcomes += _batch(commands[first : first + limit], env, timeout)
+    return outcomes
+
+
 def stream(
     args: Sequence[str | os.PathLike[str]],
     on_line: Callable[[Stream, str], None],
@@ -92,8 +110,8 @@ def stream(
 ) -> Completed:
     """Run a program and hand over each line as it is printed; the result keeps the last lines of each stream.
 
-    A carriage return ends a line as well, so that progress bars arrive as they are drawn. An exception raised by
-    ``on_line`` ends the program.
+    A carriage return ends a line as well, so that progress bars arrive as they are drawn. An exception raised
+    by ``on_line`` ends the program.
 
     Raises:
         ProcessError: as :func:`run`.
@@ -148,6 +166,46 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
+
+
+def _batch(
+    commands: Sequence[Sequence[str | os.PathLike[str]]], env: Mapping[str, str] | None, timeout: float
+) -> list[Completed | ProcessError]:
+    began = time.monotonic()
+    running: list[tuple[tuple[str, ...], subprocess.Popen[bytes] | ProcessError]] = []
+    try:
+        for command in commands:
+            words = tuple(os.fspath(arg) for arg in command)
+            try:
+                running.append((words, _start(words, env=env, cwd=None, stdin=False)))
+            except ProcessError as error:
+                running.append((words, error))
+        return [_outcome(words, started, began, timeout) for words, started in running]
+    except BaseException:
+        for _, started in running:
+            if isinstance(started, subprocess.Popen):
+                end_group(started)
+        raise
+
+
+def _outcome(
+    words: tuple[str, ...], started: subprocess.Popen[bytes] | ProcessError, began: float, timeout: float
+) -> Completed | ProcessError:
+    if isinstance(started, ProcessError):
+        return started
+    try:
+        out, err = started.communicate(timeout=max(0.01, began + timeout - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        end_group(started)
+        return _over_time(words, timeout)
+    done = Completed(
+        words,
+        started.returncode,
+        out.decode(errors="replace"),
+        err.decode(errors="replace"),
+        time.monotonic() - began,
+    )
+    return _failed(done) if done.returncode else done
 
 
 def _start(

@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OperatingSystem:
-    """``name`` is ``linux``, ``darwin`` or ``windows``; ``distribution`` its own words (``Debian GNU/Linux 12``)."""
+    """``name`` is ``linux``, ``darwin`` or ``windows``; ``distribution`` is (``Debian GNU/Linux 12``)."""
 
     name: str
     distribution: str
@@ -44,7 +44,7 @@ class Libc:
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """``architecture`` as ``uname -m`` spells it; ``usable_cores`` respects affinity and the container's quota."""
+    """``architecture`` as in ``uname -m``; ``usable_cores`` respects affinity and the container's quota."""
 
     architecture: str
     model: str
@@ -70,7 +70,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The container that this process runs in: ``docker``, ``podman``, ``kubernetes``, ``lxc`` …, and what told it."""
+    """The container around this process (``docker``, ``podman``, ``kubernetes`` …), and what told it."""
 
     kind: str
     evidence: str
@@ -92,7 +92,8 @@ class Driver:
 class Gpu:
     """One GPU, or one MIG slice of one.
 
-    ``architecture`` is ``sm_86``, or empty when nothing could tell it; ``mig`` the profile of a slice (``1g.10gb``).
+    ``architecture`` is ``sm_86``, or empty when nothing could tell it; ``mig`` the profile of a slice
+    (``1g.10gb``).
     """
 
     index: int
@@ -114,7 +115,7 @@ class Toolkit:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A build tool that was found: ``gcc``, ``g++``, ``clang``, ``ninja``, ``ccache``, ``git`` …, with its version."""
+    """A build tool that was found, with its version: ``gcc``, ``g++``, ``clang``, ``ninja``, ``git`` …."""
 
     name: str
     path: Path
@@ -125,8 +126,10 @@ class Compiler:
 class Interpreter:
     """A Python: its real executable, full version (``3.10.13``), and what a build with it would need.
 
-    ``source`` says where it was found: ``PATH``, ``pyenv``, ``uv``, ``environment`` or ``request``. ``has_headers``: ``Python.h``
-    is where its ``sysconfig`` says. ``platform`` is ``sysconfig.get_platform()`` (``linux-x86_64``).
+    ``source`` says where it was found: ``PATH``, ``pyenv``, ``uv``, ``environment`` or ``request``.
+    ``has_headers``: ``Python.h`` is where its ``sysconfig`` says. ``platform`` is
+    ``sysconfig.get_platform()`` (``linux-x86_64``). ``free_threaded``: a build without the global lock, which
+    takes wheels of its own.
     """
 
     path: Path
@@ -136,6 +139,7 @@ class Interpreter:
     source: str
     has_headers: bool
     prefix: Path
+    free_threaded: bool = False
 
     @property
     def minor(self) -> str:
@@ -178,8 +182,9 @@ class Distribution:
 class TorchFacts:
     """What the installed torch says of itself, read from its files.
 
-    ``cuda`` is ``11.7``, or empty for a build without CUDA; ``variant`` is ``cu117`` or ``cpu``; ``cxx11_abi`` the value of
-    ``_GLIBCXX_USE_CXX11_ABI``; ``sass`` and ``ptx`` the architectures that its CUDA library holds code for (``sm_80``).
+    ``cuda`` is ``11.7``, or empty for a build without CUDA; ``variant`` is ``cu117`` or ``cpu``;
+    ``cxx11_abi`` the value of ``_GLIBCXX_USE_CXX11_ABI``; ``sass`` and ``ptx`` the architectures that its
+    CUDA library holds code for (``sm_80``).
     """
 
     version: str
@@ -193,7 +198,12 @@ class TorchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A Python environment as its files describe it; nothing of it was imported."""
+    """A Python environment as its files describe it; nothing of it was imported.
+
+    ``is_virtual``: it has a ``pyvenv.cfg``; ``sees_system_packages``: that lets in the packages of the
+    interpreter that it was made from. ``path_files`` are the ``.pth`` files of its site-packages, which
+    Python executes when it starts.
+    """
 
     prefix: Path
     interpreter: Interpreter
@@ -201,6 +211,9 @@ class Environment:
     distributions: tuple[Distribution, ...]
     torch: TorchFacts | None
     notes: tuple[str, ...] = ()
+    is_virtual: bool = False
+    sees_system_packages: bool = False
+    path_files: tuple[Path, ...] = ()
 
     def version_of(self, name: str) -> str:
         """Give the version of a distribution by its normalised name, or an empty string."""
