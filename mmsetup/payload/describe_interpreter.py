@@ -10,7 +10,10 @@ import sysconfig
 
 
 def describe():
-    """Gather the facts; ``include`` are the folders in which Python.h would be."""
+    """Gather the facts of the interpreter itself, also where it is asked through a virtual environment.
+
+    ``include`` are the folders in which Python.h would be.
+    """
     paths = [sysconfig.get_path(name) for name in ("include", "platinclude")]
     return {
         "executable": sys.executable,
@@ -22,10 +25,10 @@ def describe():
         ),
         "implementation": sys.implementation.name,
         "platform": sysconfig.get_platform(),
-        "prefix": sys.prefix,
+        "prefix": sys.base_prefix,
         "free_threaded": "t" in getattr(sys, "abiflags", ""),
         "include": sorted({path for path in paths if path}),
-        "site_packages": site.getsitepackages(),
+        "site_packages": site.getsitepackages(sorted({sys.base_prefix, sys.base_exec_prefix})),
     }
 
 

@@ -5,5 +5,6 @@
 """
 
 from mmsetup.probe.survey import probe
+from mmsetup.probe.target import environment
 
-__all__ = ["probe"]
+__all__ = ["environment", "probe"]

@@ -24,7 +24,7 @@ from mmsetup.process import clean_environment, run_together
 __all__ = ["Described", "Found", "describe", "find", "read"]
 
 _SECONDS = 10.0
-_FORM = 1
+_FORM = 2
 _NAME = re.compile(r"python(\.exe)?" if os.name == "nt" else r"python3(\.\d+t?)?")
 _QUESTION = Path(next(iter(mmsetup.payload.__path__))) / "describe_interpreter.py"
 

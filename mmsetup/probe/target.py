@@ -1,0 +1,127 @@
+"""Look at one Python environment from outside: its interpreter, its distributions and its torch."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mmsetup.errors import TargetError
+from mmsetup.probe import distributions, interpreters, torch_files
+from mmsetup.probe.interpreters import Described, Found
+from mmsetup.probe.machine import Environment
+
+__all__ = ["environment"]
+
+_FOLDER = "Scripts" if os.name == "nt" else "bin"
+_PROGRAMS = ("python.exe",) if os.name == "nt" else ("python", "python3")
+
+
+def environment(where: Path) -> Environment:
+    """Describe the environment at ``where``: its folder, or its Python executable.
+
+    Only the interpreter is started, without site-packages; ``.pth`` files are listed and not executed.
+    Damaged metadata becomes a note.
+
+    Raises:
+        TargetError: there is no environment at ``where``, or its interpreter does not work.
+    """
+    executable = _executable(where)
+    config = _config(executable)
+    described = _described(executable)
+    base = described.interpreter
+    is_virtual = config is not None
+    with_system = (config or {}).get("include-system-site-packages", "").lower() == "true"
+    prefix, folders = base.prefix, list(described.site_packages)
+    if is_virtual:
+        prefix = executable.parent.parent if executable.parent.name == _FOLDER else executable.parent
+        own = _site_packages(prefix, base.minor + ("t" if base.free_threaded else ""))
+        folders = [*own, *(folders if with_system else ())]
+    site_packages = tuple(_each_once(folders))
+    holdings = distributions.read(site_packages)
+    torch, torch_notes = torch_files.read(site_packages)
+    return Environment(
+        prefix=prefix,
+        interpreter=replace(base, path=executable, prefix=prefix),
+        site_packages=site_packages,
+        distributions=holdings.distributions,
+        torch=torch,
+        notes=(*holdings.notes, *torch_notes),
+        is_virtual=is_virtual,
+        sees_system_packages=with_system,
+        path_files=holdings.path_files,
+    )
+
+
+def _executable(where: Path) -> Path:
+    """Find the interpreter without following links: to resolve one would leave a virtual environment."""
+    place = Path(os.path.abspath(where))  # noqa: PTH100 (resolve follows links)
+    try:
+        is_folder = stat.S_ISDIR(place.stat().st_mode)
+        names = os.listdir(place / _FOLDER) if is_folder else []  # noqa: PTH208 (names alone)
+    except PermissionError as error:
+        raise TargetError(
+            f"{place} cannot be looked into: {error.strerror}", remedy=f"ls -ld {place}"
+        ) from error
+    except OSError as error:
+        if place.is_symlink():
+            raise _dangling(place, place.parent.parent) from error
+        if not place.is_dir():
+            raise TargetError(f"{place} does not exist", remedy=f"python3 -m venv {place}") from error
+        names = []
+    candidates = [place / _FOLDER / name for name in _PROGRAMS if name in names] if is_folder else [place]
+    for candidate in candidates:
+        if candidate.is_file():
+            if os.access(candidate, os.X_OK):
+                return candidate
+            raise TargetError(f"{candidate} is not executable", remedy=f"chmod +x {candidate}")
+    if candidates and candidates[0].is_symlink():
+        raise _dangling(candidates[0], place)
+    raise TargetError(f"{place} holds no Python interpreter", remedy=f"python3 -m venv {place}")
+
+
+def _dangling(link: Path, prefix: Path) -> TargetError:
+    return TargetError(
+        f"the interpreter {link} is a link to {link.readlink()}, which is gone",
+        remedy=f"python3 -m venv --clear {prefix}",
+    )
+
+
+def _described(executable: Path) -> Described:
+    (answer,) = interpreters.describe([Found(executable.resolve(), "environment")])
+    if isinstance(answer, str):
+        raise TargetError(answer, remedy=f"{executable} -V")
+    return answer
+
+
+def _config(executable: Path) -> dict[str, str] | None:
+    """Read ``pyvenv.cfg``, which lies beside the interpreter or one folder above (PEP 405)."""
+    for folder in (executable.parent, executable.parent.parent):
+        try:
+            text = (folder / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        pairs = (line.partition("=") for line in text.splitlines())
+        return {key.strip().lower(): value.strip() for key, equals, value in pairs if equals}
+    return None
+
+
+def _site_packages(prefix: Path, version: str) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield prefix / "Lib" / "site-packages"
+        return
+    for library in ("lib", "lib64"):
+        for name in (f"python{version}", f"pypy{version}"):
+            yield prefix / library / name / "site-packages"
+
+
+def _each_once(folders: list[Path]) -> Iterator[Path]:
+    seen = set()
+    for folder in folders:
+        real = folder.resolve()
+        if real not in seen and folder.is_dir():
+            seen.add(real)
+            yield folder
