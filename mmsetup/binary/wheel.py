@@ -60,7 +60,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionFacts:
-    """A compiled extension: its ``module`` (``mmcv._ext``), ``member`` name in the wheel and size in bytes."""
+    """A compiled extension: its ``module`` (``mmcv._ext``), ``member`` in the wheel, size in bytes."""
 
     module: str
     member: str
@@ -71,7 +71,7 @@ class ExtensionFacts:
 
 @dataclass(frozen=True, slots=True)
 class WheelFacts:
-    """What a wheel holds. Its ``distribution`` is normalised, ``tags`` read ``cp310-cp310-linux_x86_64``.
+    """What a wheel holds: ``distribution`` normalised, ``tags`` like ``cp310-cp310-linux_x86_64``.
 
     ``requires`` are the ``Requires-Dist`` lines as they stand; for the families of this tool they are not
     complete.

@@ -1,0 +1,174 @@
+"""The cache of built wheels: one folder a key, complete or not there.
+
+An entry is a folder with the wheel under its own name and ``entry.json``. It is written beside its place and
+renamed into it, so that a process killed at any moment leaves at most a hidden folder, which the next one to
+keep that key removes. Nothing in the cache is ever needed: what cannot be trusted is thrown away and built
+again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from packaging.utils import canonicalize_name
+
+from mmsetup.build.recipe import Recipe, describe
+from mmsetup.errors import BuildError
+from mmsetup.paths import cache_folder, state_folder
+from mmsetup.progress import Progress
+
+__all__ = ["BuiltWheel", "digest", "find", "keep", "last_seconds", "only_builder"]
+
+_ENTRY = "entry.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltWheel:
+    """A wheel in the cache.
+
+    ``seconds`` is how long its build took, whenever that was; ``jobs`` how many compilers ran at once.
+    ``requires`` are the ``Requires-Dist`` lines of its metadata, which do not tell the whole truth: a plan
+    must not rely on them.
+    """
+
+    path: Path
+    sha256: str
+    key: str
+    from_cache: bool
+    seconds: float
+    jobs: int
+    requires: tuple[str, ...]
+
+
+def find(key: str) -> BuiltWheel | None:
+    """Give the wheel kept under ``key`` when it is there and whole; remove what is damaged."""
+    folder = cache_folder("wheels") / key
+    try:
+        entry = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
+        built = _from_entry(folder, entry, key)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        built = None
+    if built is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return built
+
+
+def keep(
+    key: str, wheel: Path, recipe: Recipe, *, seconds: float, jobs: int, requires: tuple[str, ...]
+) -> BuiltWheel:
+    """Copy ``wheel`` into the cache under ``key``, at once or not at all, while holding :func:`only_builder`.
+
+    Raises:
+        BuildError: the cache cannot be written, or what was written is not what is read back.
+    """
+    folder = cache_folder("wheels")
+    for stale in folder.glob(f".{key}.*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    entry = {
+        "schema": _SCHEMA,
+        "wheel": wheel.name,
+        "sha256": digest(wheel),
+        "seconds": round(seconds, 1),
+        "jobs": jobs,
+        "requires": list(requires),
+        "recipe": describe(recipe),
+    }
+    try:
+        private = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
+        shutil.copyfile(wheel, private / wheel.name)
+        (private / _ENTRY).write_text(json.dumps(entry, indent=1), encoding="utf-8")
+        for path in (private / wheel.name, private / _ENTRY, private):
+            _sync(path)
+        shutil.rmtree(folder / key, ignore_errors=True)
+        private.rename(folder / key)
+        _sync(folder)
+    except OSError as error:
+        raise BuildError(
+            f"cannot keep {wheel.name} in {folder}: {error.strerror}",
+            remedy="Make room or set MMSETUP_CACHE_DIR to a folder that can be written.",
+        ) from error
+    found = find(key)
+    if found is None:
+        raise BuildError(
+            f"{folder / key} did not keep what was written to it", remedy=f"Check the disk of {folder}."
+        )
+    return found
+
+
+def last_seconds(distribution: str, version: str, *, gpu: bool) -> float | None:
+    """Give the seconds on one core of the newest kept build of this version, or nothing."""
+    wanted = (canonicalize_name(distribution), version, gpu)
+    kept = [
+        found for path in cache_folder("wheels").glob(f"[!.]*/{_ENTRY}") if (found := _duration(path, wanted))
+    ]
+    return max(kept)[1] if kept else None
+
+
+@contextmanager
+def only_builder(key: str, progress: Progress) -> Iterator[None]:
+    """Hold the right to build ``key``; another process that builds it is waited for, and told of."""
+    lock = FileLock(state_folder("locks") / f"build-{key[:32]}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note("Another mmsetup is building the same wheel; waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def digest(path: Path) -> str:
+    """Give the sha256 of a file in hexadecimal."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def _from_entry(folder: Path, entry: dict[str, Any], key: str) -> BuiltWheel | None:
+    wheel = folder / Path(entry["wheel"]).name
+    if entry["schema"] != _SCHEMA or digest(wheel) != entry["sha256"]:
+        return None
+    return BuiltWheel(
+        path=wheel,
+        sha256=str(entry["sha256"]),
+        key=key,
+        from_cache=True,
+        seconds=float(entry["seconds"]),
+        jobs=int(entry["jobs"]),
+        requires=tuple(str(line) for line in entry["requires"]),
+    )
+
+
+def _duration(path: Path, wanted: tuple[str, str, bool]) -> tuple[float, float] | None:
+    """Give when a build of ``wanted`` was kept at ``path``, and its seconds on one core."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        recipe = entry["recipe"]
+        if (recipe["distribution"], recipe["version"], bool(recipe["architectures"])) != wanted:
+            return None
+        return path.stat().st_mtime, float(entry["seconds"]) * int(entry["jobs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
