@@ -1,0 +1,182 @@
+"""The ELF reader against the machine's own compiler, pyelftools, and files that lie."""
+
+from __future__ import annotations
+
+import platform
+import struct
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmsetup.binary import elf
+from mmsetup.errors import IntegrityError
+
+SOURCE = """
+extern int from_elsewhere(int);
+extern int puts(const char *);
+extern int maybe(void) __attribute__((weak));
+__attribute__((visibility("hidden"))) int hidden(void) { return 1; }
+static int local(void) { return 2; }
+int offered(int x) { return from_elsewhere(x) + (maybe ? maybe() : 0) + hidden() + local() + puts("x"); }
+__attribute__((weak)) int weakly_offered(void) { return 3; }
+"""
+
+
+@pytest.fixture
+def sample(library):
+    other = library("libother.so", "int from_elsewhere(int x) { return x; }\n", "-Wl,-soname,libother.so.7")
+    return library(
+        "libsample.so", SOURCE, str(other), "-Wl,-soname,libsample.so.1", "-Wl,-rpath,$ORIGIN/../lib:/opt/lib"
+    )
+
+
+def test_needed_soname_and_rpath(sample):
+    found = elf.read(sample)
+    assert found.needed[0] == "libother.so.7"
+    assert found.soname == "libsample.so.1"
+    assert found.rpath == ("$ORIGIN/../lib", "/opt/lib")
+
+
+def test_symbols_that_are_needed_and_offered(sample):
+    found = elf.read(sample)
+    assert "from_elsewhere" in found.undefined
+    assert "maybe" not in found.undefined
+    assert {"offered", "weakly_offered"} <= found.exported
+    assert not found.exported & {"hidden", "local", "from_elsewhere"}
+
+
+def test_symbol_versions(library):
+    found = elf.read(
+        library(
+            "libversions.so",
+            "#include <string.h>\nint f(char *x) { return strlen(x) + puts(x); }\n",
+            "-include",
+            "stdio.h",
+        )
+    )
+    assert any(version.startswith("GLIBC_") for version in found.versions_needed["libc.so.6"])
+
+
+def test_machine_and_sections(sample):
+    found = elf.read(sample)
+    assert found.machine == platform.machine()
+    offset, size = found.sections[".dynstr"]
+    assert b"from_elsewhere" in sample.read_bytes()[offset : offset + size]
+    assert ".bss" not in found.sections
+    assert elf.read_sections(sample) == found.sections
+
+
+def libraries_of_python():
+    folder = Path(sysconfig.get_path("platstdlib")) / "lib-dynload"
+    found = sorted(folder.glob("*.so"))[:12]
+    return [*found, Path(sys.executable).resolve()]
+
+
+@pytest.mark.parametrize("path", libraries_of_python(), ids=lambda path: path.name)
+def test_agrees_with_pyelftools(path):
+    ours = elf.read(path)
+    with path.open("rb") as file:
+        theirs = ELFFile(file)
+        dynamic = theirs.get_section_by_name(".dynamic")
+        assert ours.needed == tuple(
+            tag.needed for tag in dynamic.iter_tags() if tag.entry.d_tag == "DT_NEEDED"
+        )
+        symbols = list(theirs.get_section_by_name(".dynsym").iter_symbols())
+        assert ours.undefined == {
+            s.name
+            for s in symbols
+            if s.entry.st_shndx == "SHN_UNDEF" and s.entry.st_info.bind == "STB_GLOBAL"
+        }
+        assert ours.exported == {
+            s.name
+            for s in symbols
+            if s.entry.st_shndx != "SHN_UNDEF"
+            and s.entry.st_info.bind in {"STB_GLOBAL", "STB_WEAK", "STB_LOOS"}
+            and s.entry.st_other.visibility in {"STV_DEFAULT", "STV_PROTECTED"}
+        }
+        versions = theirs.get_section_by_name(".gnu.version_r")
+        assert dict(ours.versions_needed) == (
+            {
+                need.name: tuple(aux.name for aux in auxiliaries)
+                for need, auxiliaries in versions.iter_versions()
+            }
+            if versions
+            else {}
+        )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x7fELF", b"MZ" + bytes(200), b"\x7fELF\x01\x01" + bytes(200)],
+    ids=["empty", "short", "other", "32 bit"],
+)
+def test_what_is_no_elf_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.so"
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"x\.so"):
+        elf.read(path)
+
+
+def test_absent_file_and_folder_are_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="cannot read"):
+        elf.read(tmp_path / "absent.so")
+    with pytest.raises(IntegrityError, match="cannot read"):
+        elf.read(tmp_path)
+
+
+def test_every_truncation_is_refused(sample, tmp_path):
+    whole = sample.read_bytes()
+    path = tmp_path / "cut.so"
+    for length in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(IntegrityError):
+            elf.read(path)
+
+
+def test_version_chain_that_points_at_itself_ends(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    offset, _ = elf.read_sections(sample)[".gnu.version_r"]
+    version, count, file, aux, _ = struct.unpack_from("<HHIII", data, offset)
+    struct.pack_into("<HHIII", data, offset, version, 0xFFFF, file, aux, 0)
+    struct.pack_into("<I", data, offset + aux + 12, 0)
+    path = tmp_path / "loop.so"
+    path.write_bytes(data)
+    assert count < 0xFFFF
+    assert sum(map(len, elf.read(path).versions_needed.values())) == 1
+
+
+def test_version_chain_that_leaves_its_section_is_refused(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    offset, _ = elf.read_sections(sample)[".gnu.version_r"]
+    struct.pack_into("<I", data, offset + 8, 0xFFFFFFF0)
+    path = tmp_path / "far.so"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="past its section"):
+        elf.read(path)
+
+
+@settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_mutated_files_give_a_value_or_the_right_error(sample, tmp_path, data):
+    content = bytearray(sample.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(
+            st.one_of(
+                st.integers(0, 64),
+                st.integers(0, len(content) - 1),
+                st.integers(len(content) - 2000, len(content) - 1),
+            )
+        )
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path / "mutated.so"
+    path.write_bytes(content)
+    try:
+        found = elf.read(path)
+    except IntegrityError:
+        return
+    assert all(isinstance(name, str) for name in found.exported)

@@ -1,0 +1,139 @@
+"""The fat binary reader against sections made by hand, by nvcc where there is one, and against lies."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmsetup.binary.fatbin import Architectures, architectures
+from mmsetup.errors import IntegrityError
+
+PTX, SASS = 1, 2
+KERNEL = "__global__ void k(float *x) { x[threadIdx.x] *= 2; }\nvoid launch(float *x) { k<<<1, 32>>>(x); }\n"
+
+
+def padded(*binaries: bytes) -> bytes:
+    return b"".join(binary + bytes(-len(binary) % 8) for binary in binaries)
+
+
+def toolkits() -> list[str]:
+    found = shutil.which("nvcc")
+    return [found] if found else []
+
+
+def test_machine_code_and_ptx(gpu_library, fat_binary):
+    path = gpu_library(fat_binary((SASS, 86, 0x11), (SASS, 75, 0x11), (PTX, 86, 0x8011)))
+    assert architectures(path) == Architectures(sass=("sm_75", "sm_86"), ptx=("sm_86",))
+
+
+def test_a_library_without_gpu_code(library):
+    assert architectures(library("libplain.so", "int f(void) { return 1; }\n")) == Architectures((), ())
+
+
+def test_architectures_that_are_exact_or_of_a_family(gpu_library, fat_binary):
+    path = gpu_library(fat_binary((SASS, 90, 0x100011), (SASS, 100, 0x1200011), (SASS, 90, 0x11)))
+    assert architectures(path).sass == ("sm_90", "sm_90a", "sm_100f")
+
+
+def test_binaries_one_after_the_other_with_padding_between(gpu_library, fat_binary):
+    odd = fat_binary((SASS, 70, 0x11), code=b"12345")
+    path = gpu_library(padded(odd, bytes(64), fat_binary((SASS, 70, 0x11)), odd))
+    assert architectures(path).sass == ("sm_70",)
+
+
+def test_code_of_linked_libraries_is_told_apart(gpu_library, fat_binary):
+    own, linked = (
+        fat_binary((SASS, 37, 0x11), (SASS, 80, 0x11)),
+        fat_binary((SASS, 35, 0x11), (SASS, 80, 0x11)),
+    )
+    path = gpu_library(padded(own, own, linked))
+    assert architectures(path) == Architectures(sass=("sm_37", "sm_80"), ptx=(), partial=("sm_35",))
+
+
+def test_several_libraries_are_taken_together(gpu_library, fat_binary):
+    own, linked = fat_binary((SASS, 37, 0x11)), fat_binary((SASS, 35, 0x11))
+    large, small = (
+        gpu_library(padded(*[own] * 5), "liblarge.so"),
+        gpu_library(padded(linked, linked), "libsmall.so"),
+    )
+    assert architectures(large, small) == Architectures(("sm_37",), (), ("sm_35",))
+    assert architectures(small).sass == ("sm_35",)
+
+
+@pytest.mark.parametrize("nvcc", toolkits())
+def test_what_nvcc_writes(tmp_path, nvcc):
+    source = tmp_path / "k.cu"
+    source.write_text(KERNEL)
+    codes = ["arch=compute_80,code=sm_80", "arch=compute_90a,code=sm_90a", "arch=compute_80,code=compute_80"]
+    options = [option for code in codes for option in ("-gencode", code)]
+    library = tmp_path / "libk.so"
+    subprocess.run(
+        [nvcc, "-shared", "-Xcompiler", "-fPIC", *options, source, "-o", library],
+        check=True,
+        capture_output=True,
+    )
+    assert architectures(library) == Architectures(sass=("sm_80", "sm_90a"), ptx=("sm_80",))
+
+
+def changed(section: bytes, at: int, layout: str, value: int) -> bytes:
+    data = bytearray(section)
+    struct.pack_into(layout, data, at, value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("at", "layout", "value"),
+    [
+        (0, "<I", 0x12345678),
+        (6, "<H", 0),
+        (8, "<Q", 1 << 40),
+        (8, "<Q", (1 << 64) - 16),
+        (16 + 4, "<I", 0),
+        (16 + 8, "<Q", (1 << 64) - 64),
+        (16 + 28, "<I", 0),
+        (16 + 28, "<I", 70_000),
+    ],
+    ids=[
+        "magic",
+        "no header",
+        "too large",
+        "wraps to itself",
+        "entry of no size",
+        "entry wraps",
+        "no architecture",
+        "no such architecture",
+    ],
+)
+def test_lies_end_in_an_error(gpu_library, fat_binary, at, layout, value):
+    path = gpu_library(changed(fat_binary((SASS, 80, 0x11), (PTX, 80, 0x11)), at, layout, value))
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        architectures(path)
+
+
+@pytest.fixture
+def two_binaries(gpu_library, fat_binary) -> Path:
+    return gpu_library(
+        padded(fat_binary((SASS, 80, 0x11), (PTX, 90, 0x11)), fat_binary((SASS, 80, 0x11))), "libfuzz.so"
+    )
+
+
+@settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_mutated_sections_give_a_value_or_the_right_error(two_binaries, tmp_path, data):
+    content = bytearray(two_binaries.read_bytes())
+    start = content.index(struct.pack("<I", 0xBA55ED50))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[start + data.draw(st.integers(0, 300))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "mutated.so"
+    path.write_bytes(content)
+    try:
+        found = architectures(path)
+    except IntegrityError:
+        return
+    assert all(name.startswith("sm_") for name in found.sass + found.ptx + found.partial)
