@@ -1,0 +1,88 @@
+"""Build what a lock says is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmsetup.build.build import build
+from mmsetup.build.cache import BuiltWheel, find
+from mmsetup.build.preflight import Toolchain, check
+from mmsetup.build.recipe import Recipe, key
+from mmsetup.build.sdist import fetch
+from mmsetup.errors import IntegrityError, LockError
+from mmsetup.lock import Lock, LockedBuild, source_distribution
+from mmsetup.lock.model import requirement_lines
+from mmsetup.paths import cache_folder
+from mmsetup.probe.machine import Interpreter, Machine
+from mmsetup.progress import Progress
+
+__all__ = ["build_locked", "preflight", "recipe_of"]
+
+
+def preflight(machine: Machine, interpreter: Interpreter) -> Toolchain:
+    """Check, before anything is downloaded, that this machine can build.
+
+    Raises:
+        ToolchainError, DiskSpaceError: as :func:`mmsetup.build.preflight.check`.
+    """
+    return check(machine, interpreter, folder=cache_folder("builds"))
+
+
+def build_locked(
+    lock: Lock,
+    interpreter: Interpreter,
+    machine: Machine,
+    *,
+    progress: Progress,
+    offline: bool = False,
+) -> BuiltWheel:
+    """Give the wheel of the lock's build, from the cache or built now.
+
+    Raises:
+        LockError: the lock builds nothing.
+        BuildError, ToolchainError, DiskSpaceError, IntegrityError, NetworkError: as the steps tell.
+    """
+    if lock.build is None:
+        raise LockError("nothing is built in this lock: its wheels are prebuilt")
+    toolchain = preflight(machine, interpreter)
+    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain)
+    kept = find(key(recipe))
+    if kept is not None:
+        return kept
+    sdist = _sdist(lock, lock.build, interpreter.path, progress, offline=offline)
+    return build(recipe, sdist=sdist, toolchain=toolchain, progress=progress)
+
+
+def recipe_of(
+    lock: Lock, locked: LockedBuild, interpreter: Interpreter, machine: Machine, toolchain: Toolchain
+) -> Recipe:
+    """Give the recipe of a lock's build on this machine."""
+    libc = machine.libc
+    return Recipe(
+        distribution=locked.name,
+        version=locked.version,
+        sdist_sha256=lock.package(locked.name).files[0].sha256,
+        python=interpreter,
+        torch=lock.package("torch").version,
+        variant=lock.variant,
+        requirements=tuple(requirement_lines(locked.requires)),
+        environment={**locked.environment, "FORCE_CUDA": "1" if locked.with_cuda else "0"},
+        architectures=locked.architectures,
+        compiler=toolchain.compiler,
+        flags=(),
+        libc=f"{libc.name} {libc.version}" if libc else "",
+    )
+
+
+def _sdist(lock: Lock, locked: LockedBuild, python: Path, progress: Progress, *, offline: bool) -> Path:
+    file = lock.package(locked.name).files[0]
+    if not file.url:
+        # The requirements form knows the hash and not the place.
+        found = source_distribution(locked.name, locked.version, python, offline=offline)
+        if found.sha256 != file.sha256:
+            raise IntegrityError(
+                f"the index has {found.filename} with sha256 {found.sha256}, the lock says {file.sha256}",
+                remedy="mmsetup lock  # if the change is expected; otherwise ask who changed the file",
+            )
+        file = found
+    return fetch(file.url, file.sha256, progress=progress)

@@ -1,0 +1,49 @@
+"""What a build sees of the variables around it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mmsetup.build.environment import BuildEnvironment, variables
+
+ENVIRONMENT = BuildEnvironment(Path("/env/bin/python"), Path("/env/lib/python3.10/site-packages"))
+AROUND = {
+    "PATH": "/usr/bin",
+    "HOME": "/home/me",
+    "CFLAGS": "-g0",
+    "CPATH": "/opt/include",
+    "FORCE_MLU": "1",
+    "MMCV_WITH_TRT": "1",
+    "CUDA_HOME": "/usr/local/cuda",
+    "TORCH_CUDA_ARCH_LIST": "3.5",
+    "CCACHE_DIR": "/ccache",
+    "NINJA_STATUS": "%p ",
+}
+
+
+def test_nothing_around_shapes_a_build_for_the_cpu(recipe, toolchain):
+    seen = variables(recipe, ENVIRONMENT, toolchain, AROUND)
+    assert not {"CFLAGS", "CPATH", "FORCE_MLU", "MMCV_WITH_TRT", "CUDA_HOME", "TORCH_CUDA_ARCH_LIST"} & set(
+        seen
+    )
+    assert seen["CUDA_VISIBLE_DEVICES"] == ""
+    assert seen["PATH"] == "/env/bin:/usr/bin"
+    assert seen["HOME"] == "/home/me"
+    assert seen["CCACHE_DIR"] == "/ccache"
+    assert seen["NINJA_STATUS"] == "[%f/%t] "
+    assert seen["MMCV_WITH_OPS"] == "1"
+
+
+def test_the_toolchain_decides_compilers_and_jobs(recipe, toolchain):
+    seen = variables(recipe, ENVIRONMENT, replace(toolchain, cxx="clang++", jobs=7), AROUND)
+    assert (seen["CC"], seen["CXX"], seen["MAX_JOBS"]) == ("gcc", "clang++", "7")
+
+
+def test_a_build_for_gpus_sees_the_toolkit_and_its_architectures(recipe, toolchain):
+    seen = variables(
+        replace(recipe, architectures=("sm_86", "sm_90a", "sm_120")), ENVIRONMENT, toolchain, AROUND
+    )
+    assert seen["CUDA_HOME"] == "/usr/local/cuda"
+    assert seen["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0a;12.0"
+    assert "CUDA_VISIBLE_DEVICES" not in seen

@@ -1,0 +1,124 @@
+"""What a build needs, and the words for what is not there."""
+
+from __future__ import annotations
+
+import os
+from collections import namedtuple
+from dataclasses import replace
+
+import pytest
+
+from mmsetup.build import preflight
+from mmsetup.build.preflight import BYTES_PER_JOB, check, find_compilers, install_command, jobs
+from mmsetup.errors import DiskSpaceError, ToolchainError
+
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\n'
+SYSTEMS = {
+    "debian": (DEBIAN, "sudo apt-get install -y g++", "sudo apt-get install -y python3.10-dev"),
+    "ubuntu-like": (
+        'ID=pop\nID_LIKE="ubuntu debian"\n',
+        "sudo apt-get install -y g++",
+        "sudo apt-get install -y python3.10-dev",
+    ),
+    "rocky": (
+        'ID="rocky"\nID_LIKE="rhel centos fedora"\n',
+        "sudo dnf install -y gcc-c++",
+        "sudo dnf install -y python3.10-devel",
+    ),
+    "alpine": ("ID=alpine\n", "sudo apk add g++", "sudo apk add python3-dev"),
+    "suse": (
+        'ID="opensuse-leap"\nID_LIKE="suse"\n',
+        "sudo zypper install -y gcc-c++",
+        "sudo zypper install -y python310-devel",
+    ),
+    "unknown": ("ID=plan9\n", "Install a C++ compiler (g++)", "Install the headers of Python 3.10"),
+}
+
+
+@pytest.fixture
+def identity(tmp_path):
+    path = tmp_path / "os-release"
+    path.write_text(DEBIAN)
+    return path
+
+
+@pytest.fixture
+def program(tmp_path):
+    def make(name, script):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_command_of_the_distribution(system):
+    text, compiler, headers = SYSTEMS[system]
+    assert install_command(text, "compiler", "") == compiler
+    assert install_command(text, "headers", "3.10") == headers
+
+
+def test_no_compiler(machine, python, tmp_path, identity):
+    with pytest.raises(ToolchainError, match="no C\\+\\+ compiler") as caught:
+        check(machine, python, folder=tmp_path, environment={"PATH": str(tmp_path)}, os_release=identity)
+    assert caught.value.remedy == "sudo apt-get install -y g++"
+
+
+def test_a_named_compiler_that_is_not_there(program):
+    folder = program("g++", "echo g++ 12")
+    with pytest.raises(ToolchainError, match="CXX names, g\\+\\+-99"):
+        find_compilers({"PATH": str(folder), "CXX": "g++-99"}, DEBIAN)
+
+
+def test_a_compiler_that_does_not_run(program):
+    folder = program("g++", "echo broken >&2; exit 3")
+    with pytest.raises(ToolchainError, match="does not run"):
+        find_compilers({"PATH": str(folder)}, DEBIAN)
+
+
+def test_the_companion_of_a_named_compiler(program):
+    program("gcc-12", "exit 0")
+    folder = program("g++-12", "echo 'g++-12 (Debian) 12.2.0'; echo Copyright")
+    found = find_compilers({"PATH": str(folder), "CXX": "g++-12"}, DEBIAN)
+    assert found == ("gcc-12", "g++-12", "g++-12 (Debian) 12.2.0")
+
+
+def test_an_interpreter_without_headers(machine, python, tmp_path, identity):
+    with pytest.raises(ToolchainError, match=r"3\.10\.13.*Python\.h") as caught:
+        check(machine, replace(python, has_headers=False), folder=tmp_path, os_release=identity)
+    assert "apt-get install -y python3.10-dev" in caught.value.remedy
+    assert "uv python install 3.10" in caught.value.remedy
+
+
+def test_too_little_disk(machine, python, tmp_path, identity, monkeypatch):
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(10**10, 10**10, 10**8))
+    with pytest.raises(DiskSpaceError, match=r"0\.1 GB free"):
+        check(machine, python, folder=tmp_path, os_release=identity)
+
+
+def test_this_machine_can_build(machine, python, tmp_path, identity):
+    environment = {"PATH": os.environ["PATH"]}
+    found = check(machine, python, folder=tmp_path, environment=environment, os_release=identity)
+    assert found.cxx == "g++"
+    assert found.compiler.startswith("g++")
+    assert found.jobs == 8
+
+
+@pytest.mark.parametrize(
+    ("cores", "available", "wanted", "expected"),
+    [
+        (8, 100 * BYTES_PER_JOB, "", 8),
+        (8, 3 * BYTES_PER_JOB + 1, "", 3),
+        (8, BYTES_PER_JOB // 2, "", 1),
+        (8, BYTES_PER_JOB, "5", 5),
+        (8, 100 * BYTES_PER_JOB, "many", 8),
+        (8, 100 * BYTES_PER_JOB, "0", 8),
+    ],
+)
+def test_jobs_fit_cores_and_memory(cores, available, wanted, expected):
+    assert jobs(cores, available, wanted) == expected
