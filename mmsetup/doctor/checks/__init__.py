@@ -1,1 +1,17 @@
-""""""
+"""All checks: one module a family of causes, and the hundreds of the ids follow the modules."""
+
+from __future__ import annotations
+
+from mmsetup.doctor.checks import distributions, machine, manifest, operators, requirements, torch, versions
+from mmsetup.doctor.model import Check
+
+__all__ = ["CHECKS"]
+
+_MODULES = (distributions, requirements, operators, torch, versions, machine, manifest)
+
+CHECKS: tuple[Check, ...] = tuple(
+    sorted(
+        (value for module in _MODULES for value in vars(module).values() if isinstance(value, Check)),
+        key=lambda one: one.id,
+    )
+)

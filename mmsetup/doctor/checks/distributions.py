@@ -1,0 +1,144 @@
+"""MM10x: what is installed, and who owns it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmsetup.doctor.context import OPS_MODULE, Context
+from mmsetup.doctor.model import Observation, check
+from mmsetup.probe.machine import Distribution
+
+__all__ = ["lacks_a_part", "left_behind", "owned_twice", "traces"]
+
+_SHARED = {OPS_MODULE: "error", "mmengine": "error", "cv2": "warning"}
+_MOST_NAMED = 5
+
+
+@check(
+    "MM101",
+    title="A part of the stack is missing",
+    cause="torch or mmcv is not installed in this environment: it is another environment than the "
+    "one meant, an install stopped half way, or a resolver did not see that mmsegmentation "
+    "and mmdet need mmcv, because they declare it under the extra 'mim' alone.",
+    looks_at="The installed distributions, and the folders torch and mmcv in site-packages.",
+    remedy="Install the whole stack at once: mmsetup install.",
+    seen_in=("open-mmlab/mim#244", "open-mmlab/mmcv#2059"),
+)
+def lacks_a_part(context: Context) -> Iterator[Observation]:
+    """Observe that torch or mmcv is not there."""
+    environment = context.environment
+    here = ", ".join(f"{one.name} {one.version}" for one in context.stack) or "nothing of torch or OpenMMLab"
+    evidence = (f"installed: {here}", *(f"site-packages: {folder}" for folder in environment.site_packages))
+    if environment.torch is None:
+        damage = tuple(note for note in environment.notes if "torch" in note)
+        yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
+    needs_ops = [one.name for one in context.stack if one.name.startswith(("mm", "onedl-"))]
+    if needs_ops and not context.owners(OPS_MODULE) and context.folder(OPS_MODULE) is None:
+        yield Observation(
+            "error", f"{', '.join(needs_ops)} need mmcv, and it is not here", evidence, context.make_again
+        )
+
+
+@check(
+    "MM102",
+    title="Several distributions own one module",
+    cause="mmcv, mmcv-full, mmcv-lite and onedl-mmcv all install the folder mmcv/ over each other "
+    "(the editions of opencv do the same with cv2/), or one distribution is recorded in two "
+    "versions. What is imported is a mixture, and removing one breaks the other.",
+    looks_at="Which distributions name the same top-level module, and metadata folders of one name.",
+    remedy="Remove all of them, delete the folder, and install one.",
+    seen_in=("open-mmlab/mmrotate#6", "open-mmlab/mmdetection#11636"),
+)
+def owned_twice(context: Context) -> Iterator[Observation]:
+    """Observe modules that more than one distribution put there."""
+    for module, severity in _SHARED.items():
+        owners = context.owners(module)
+        if len({one.path for one in owners}) > 1 and len({one.path.parent for one in owners}) == 1:
+            names = sorted({one.name for one in owners})
+            yield Observation(
+                "error" if severity == "error" else "warning",
+                f"{len(owners)} distributions own {module}/: {', '.join(names)}",
+                tuple(f"{one.path}: {one.name} {one.version}" for one in owners),
+                f"{context.uninstall(*names)} && rm -rf {owners[0].path.parent / module}"
+                f" && {_one_of(context, module, owners)}",
+            )
+
+
+@check(
+    "MM103",
+    title="Files that no distribution owns lie in mmcv/",
+    cause="An uninstall that stopped, a distribution over another, or files copied by hand leave a "
+    "folder mmcv/, or files in it, that no installed distribution put there. Python imports "
+    "them all the same.",
+    looks_at="The Python and extension files in mmcv/ against the RECORD of the distribution that owns it.",
+    remedy="Remove the distribution, delete the folder mmcv/, and install again.",
+    seen_in=("open-mmlab/mmdetection#11636",),
+)
+def left_behind(context: Context) -> Iterator[Observation]:
+    """Observe code in the folder of mmcv that nobody owns."""
+    folder = context.folder(OPS_MODULE)
+    if folder is None:
+        return
+    owners = context.owners(OPS_MODULE)
+    present = [path for pattern in ("*.py", "*.so") for path in folder.rglob(pattern)]
+    if not owners:
+        if present:
+            yield Observation(
+                "error",
+                f"no installed distribution owns {OPS_MODULE}/, so what it is cannot be known",
+                (f"{folder}: {len(present)} Python and extension files",),
+                f"rm -rf {folder} && {context.make_again}",
+            )
+        return
+    recorded = [_recorded(owner) for owner in owners]
+    if not all(recorded):
+        return
+    unowned = [path for path in present if not any(path in files for files in recorded)]
+    if unowned:
+        yield Observation(
+            "warning",
+            f"{len(unowned)} file(s) in {OPS_MODULE}/ are in no RECORD",
+            _few([str(path) for path in sorted(unowned)]),
+            f"{context.uninstall(*(one.name for one in owners))} && rm -rf {folder} && {context.make_again}",
+        )
+
+
+@check(
+    "MM104",
+    title="Installed metadata is damaged",
+    cause="An install was interrupted, or metadata was changed by hand: pip renames what it is "
+    "about to remove to '~name', and a distribution can be recorded twice.",
+    looks_at="What reading the metadata of every distribution complained about.",
+    remedy="Make the environment again, or delete what the evidence names and install that "
+    "distribution again.",
+)
+def traces(context: Context) -> Iterator[Observation]:
+    """Observe what the probe of the environment could not read."""
+    if notes := context.environment.notes:
+        yield Observation(
+            "warning",
+            f"{len(notes)} trace(s) of damage in site-packages",
+            _few(list(notes)),
+            context.make_again,
+        )
+
+
+def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
+    if module != OPS_MODULE:
+        return context.install(f"{owners[-1].name}=={owners[-1].version}")
+    return context.make_again
+
+
+def _recorded(owner: Distribution) -> frozenset[Path]:
+    try:
+        with (owner.path / "RECORD").open(encoding="utf-8", errors="replace", newline="") as file:
+            return frozenset(owner.path.parent / row[0] for row in csv.reader(file) if row)
+    except (OSError, csv.Error):
+        return frozenset()
+
+
+def _few(lines: list[str]) -> tuple[str, ...]:
+    more = len(lines) - _MOST_NAMED
+    return (*lines[:_MOST_NAMED], f"and {more} more") if more > 0 else tuple(lines)

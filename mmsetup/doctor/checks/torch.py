@@ -1,0 +1,118 @@
+"""MM30x: torch itself, and the torchvision that has to be its partner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
+
+from mmsetup.binary import elf
+from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.model import Observation, check
+from mmsetup.errors import IntegrityError
+from mmsetup.probe.torch_files import parse_version
+
+__all__ = ["damaged", "not_partners"]
+
+_CORE = ("libc10.so", "libtorch.so", "libtorch_cpu.so", "libtorch_python.so")
+
+
+@check(
+    "MM301",
+    title="torch and torchvision are not partners",
+    cause="Each torchvision is compiled against one torch release and one CUDA variant. One of the "
+    "two was upgraded alone, or they came from different indexes (a cpu torch with the "
+    "default index's torchvision).",
+    looks_at="The torch that torchvision's metadata asks for (else the pair in the catalogue), and the "
+    "local part of both versions (+cpu, +cu117) in their version.py.",
+    remedy="Install both anew, from one index.",
+    seen_in=("pytorch/vision#9174", "pytorch/vision#8985"),
+)
+def not_partners(context: Context) -> Iterator[Observation]:
+    """Observe a torchvision that belongs to another release or build of torch."""
+    torch, vision = context.environment.torch, context.environment.version_of("torchvision")
+    installed = parsed(torch.version) if torch else None
+    found = parsed(vision)
+    if torch is None or installed is None or found is None:
+        return
+    folder = context.folder("torchvision")
+    wanted = _asks_for(context)
+    pair = next((one for one in context.catalog.torch if one.version == Version(installed.public)), None)
+    if wanted is not None:
+        fits = wanted.specifier.contains(installed.public, prereleases=True)
+        reason = f"torchvision {vision} declares {wanted}"
+    elif pair is not None:
+        fits = Version(pair.torchvision) == Version(found.public)
+        reason = f"catalogue: torch {pair.version} and torchvision {pair.torchvision}"
+    else:
+        fits, reason = True, ""
+    partner = f"torchvision=={pair.torchvision}" if pair else "torchvision"
+    remedy = context.install(f"torch=={installed.public}", partner)
+    if not fits:
+        yield Observation(
+            "error",
+            f"torchvision {vision} does not belong to torch {installed.public}",
+            (reason, f"torch {torch.version}: {torch.path}"),
+            remedy,
+        )
+        return
+    says = _version_file(context)
+    variant = says.partition("+")[2]
+    if folder is not None and variant and torch.variant and variant != torch.variant:
+        yield Observation(
+            "error",
+            f"torchvision is a {variant} build, torch a {torch.variant} build",
+            (f"{folder / 'version.py'}: {says}", f"{torch.path / 'version.py'}: {torch.version}"),
+            remedy + "  # both from one index",
+        )
+
+
+@check(
+    "MM302",
+    title="torch's libraries are damaged",
+    cause="A download, a copy or a disk that filled up left torch without some of its libraries, or "
+    "with part of one.",
+    looks_at="The libraries in torch/lib that every build has, and whether each ELF file is whole.",
+    remedy="Install torch again.",
+)
+def damaged(context: Context) -> Iterator[Observation]:
+    """Observe libraries of torch that are missing or cut short."""
+    torch = context.environment.torch
+    if torch is None or context.machine.os.name != "linux":
+        return
+    folder = torch.path / "lib"
+    evidence = [f"{folder / name} is missing" for name in _CORE if not (folder / name).is_file()]
+    evidence += filter(None, map(_fault, sorted(folder.glob("*.so*"))))
+    if evidence:
+        yield Observation("error", f"torch {torch.version} is not whole", tuple(evidence), context.make_again)
+
+
+def _fault(library: Path) -> str:
+    try:
+        elf.read_sections(library)
+    except IntegrityError as error:
+        return str(error)
+    return ""
+
+
+def _asks_for(context: Context) -> Requirement | None:
+    for one in context.environment.distributions:
+        for line in one.requires if one.name == "torchvision" else ():
+            try:
+                wanted = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if wanted.name == "torch" and wanted.marker is None and wanted.specifier:
+                return wanted
+    return None
+
+
+def _version_file(context: Context) -> str:
+    folder = context.folder("torchvision")
+    try:
+        source = (folder / "version.py").read_text(encoding="utf-8", errors="replace") if folder else ""
+        return parse_version(source).get("__version__", "")
+    except (OSError, SyntaxError, ValueError):
+        return ""

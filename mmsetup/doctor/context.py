@@ -1,0 +1,180 @@
+"""What the checks share: the three values that they judge, and what is derived from them at most once."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from mmsetup.binary import elf, fatbin
+from mmsetup.binary.elf import ElfFile
+from mmsetup.binary.fatbin import Architectures
+from mmsetup.catalog import Catalog, Family
+from mmsetup.doctor import libraries
+from mmsetup.errors import IntegrityError
+from mmsetup.probe.machine import Distribution, Environment, Machine
+
+__all__ = ["OPS_MODULE", "Context", "Operators", "parsed"]
+
+OPS_MODULE = "mmcv"
+_EXTENSION = "_ext"
+_OF_THE_STACK = re.compile(
+    r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
+    r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """mmcv's compiled operators as they lie on the disk.
+
+    ``candidates`` are all files that could be ``mmcv._ext``, ``path`` is that which the interpreter loads.
+    ``facts`` and ``architectures`` are nothing where ``path`` cannot be read, and ``fault`` says why.
+    """
+
+    folder: Path
+    candidates: tuple[Path, ...]
+    path: Path | None
+    facts: ElfFile | None
+    architectures: Architectures | None
+    fault: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """An environment on a machine, and what is known about versions."""
+
+    environment: Environment
+    machine: Machine
+    catalog: Catalog
+
+    @cached_property
+    def family(self) -> Family | None:
+        """Guess the family: that of which the most distributions are here."""
+
+        def present(family: Family) -> int:
+            return sum(
+                bool(self.environment.version_of(name))
+                for name in (family.ops.distribution, family.segmentation.distribution)
+            )
+
+        best = max(self.catalog.families, key=present, default=None)
+        return best if best is not None and present(best) else None
+
+    @cached_property
+    def stack(self) -> tuple[Distribution, ...]:
+        """Give the distributions of torch and OpenMMLab, torch first."""
+        found = [one for one in self.environment.distributions if _OF_THE_STACK.fullmatch(one.name)]
+        return tuple(sorted(found, key=lambda one: (not one.name.startswith("torch"), one.name)))
+
+    @cached_property
+    def versions(self) -> Mapping[str, Version]:
+        """Give every version that conditions of the catalogue can speak of."""
+        libc = self.machine.libc
+        found = {one.name: parsed(one.version) for one in reversed(self.environment.distributions)}
+        found["python"] = parsed(self.environment.interpreter.minor)
+        if self.environment.torch is not None:
+            found["torch"] = parsed(self.environment.torch.version)
+        if libc is not None and libc.name == "glibc":
+            found["glibc"] = parsed(libc.version)
+        return {name: version for name, version in found.items() if version is not None}
+
+    def owners(self, module: str) -> tuple[Distribution, ...]:
+        """Give the distributions that own a top-level module."""
+        return tuple(one for one in self.environment.distributions if module in one.top_level)
+
+    def folder(self, module: str) -> Path | None:
+        """Give the folder of a package as the interpreter would find it in site-packages."""
+        places = (folder / module for folder in self.environment.site_packages)
+        return next((place for place in places if place.is_dir()), None)
+
+    def module_version(self, module: str) -> Version | None:
+        """Give the version that a package says it has, else that of the distribution that owns it."""
+        folder = self.folder(module)
+        literal = _literal_version(folder / "version.py") if folder else None
+        return literal or next((parsed(one.version) for one in self.owners(module)), None)
+
+    @cached_property
+    def operators(self) -> Operators | None:
+        """Read mmcv's compiled operators; nothing where there is no mmcv, or not on Linux."""
+        folder = self.folder(OPS_MODULE)
+        if folder is None or self.machine.os.name != "linux":
+            return None
+        candidates = tuple(sorted(folder.glob(f"{_EXTENSION}.*so")))
+        path = next((one for one in candidates if self._is_loadable(one)), None)
+        if path is None:
+            return Operators(folder, candidates, None, None, None, "")
+        try:
+            facts = elf.read(path)
+            return Operators(folder, candidates, path, facts, fatbin.architectures(path), "")
+        except IntegrityError as error:
+            return Operators(folder, candidates, path, None, None, str(error))
+
+    def _is_loadable(self, path: Path) -> bool:
+        interpreter = self.environment.interpreter
+        tag = path.name.removeprefix(_EXTENSION).removesuffix("so").strip(".")
+        if interpreter.implementation != "cpython" or tag in {"", "abi3"}:
+            return True
+        threading = "t" if interpreter.free_threaded else ""
+        return tag.startswith(f"cpython-{interpreter.minor.replace('.', '')}{threading}-")
+
+    @cached_property
+    def brought(self) -> Mapping[str, Path]:
+        """Give the libraries that are in the process once torch is imported, by name."""
+        torch = self.environment.torch
+        if torch is None:
+            return {}
+        vendor = sorted((torch.path.parent / "nvidia").glob("*/lib"))
+        return libraries.provided((torch.path / "lib", *vendor))
+
+    @cached_property
+    def loader(self) -> libraries.Loader:
+        """Give where this machine's loader looks."""
+        return libraries.loader()
+
+    def install(self, *requirements: str) -> str:
+        """Word the command that installs ``requirements`` into the environment."""
+        wanted = shlex.join(requirements)
+        python = shlex.quote(str(self.environment.interpreter.path))
+        if self.environment.version_of("pip"):
+            return f"{python} -m pip install {wanted}"
+        return f"uv pip install --python {python} {wanted}"
+
+    def uninstall(self, *names: str) -> str:
+        """Word the command that removes distributions from the environment."""
+        python = shlex.quote(str(self.environment.interpreter.path))
+        if self.environment.version_of("pip"):
+            return f"{python} -m pip uninstall -y {shlex.join(names)}"
+        return f"uv pip uninstall --python {python} {shlex.join(names)}"
+
+    @property
+    def make_again(self) -> str:
+        """Word the command that makes the environment again."""
+        return f"mmsetup install --env {shlex.quote(str(self.environment.prefix))}"
+
+
+def parsed(version: str) -> Version | None:
+    """Parse a version; one that is none is nothing."""
+    try:
+        return Version(version)
+    except InvalidVersion:
+        return None
+
+
+def _literal_version(path: Path) -> Version | None:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+            names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+            if "__version__" in names and isinstance(statement.value.value, str):
+                return parsed(statement.value.value)
+    return None

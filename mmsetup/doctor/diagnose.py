@@ -1,0 +1,104 @@
+"""Run the checks over one context and put what they observe in order."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmsetup.catalog import Catalog
+from mmsetup.doctor.checks import CHECKS
+from mmsetup.doctor.context import Context
+from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Part
+from mmsetup.errors import RequestError
+from mmsetup.probe import environment as look_at
+from mmsetup.probe.machine import Environment, Machine
+
+__all__ = ["CRASHED", "doctor", "every_check"]
+
+
+CRASHED = Check(
+    "MM001",
+    title="A check could not be done",
+    cause="A check raised an exception: a file changed while it was read, or mmsetup has a fault.",
+    looks_at="The exception and the line that raised it.",
+    remedy="Run the doctor again; if it stays, report it together with the evidence.",
+    seen_in=(),
+    run=lambda _: (),
+)
+
+
+def doctor(
+    environment: Environment | Path,
+    machine: Machine,
+    catalog: Catalog,
+    *,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    checks: Sequence[Check] = CHECKS,
+) -> Diagnosis:
+    """Examine an environment, given as its description, its folder or its Python.
+
+    ``select`` and ``ignore`` are ids or their beginnings (``MM2``); with ``select`` only those run.
+
+    Raises:
+        RequestError: an id in ``select`` or ``ignore`` is none.
+        TargetError: there is no environment at the path that was given.
+    """
+    chosen = _chosen(checks, select, ignore)
+    described = look_at(environment) if isinstance(environment, Path) else environment
+    context = Context(described, machine, catalog)
+    findings = [finding for one in chosen for finding in _findings(one, context)]
+    findings = [finding for finding in findings if not _matches(finding.id, ignore)]
+    return Diagnosis(
+        prefix=described.prefix,
+        python=described.interpreter.version,
+        family=context.family.name if context.family else "",
+        parts=tuple(Part(found.name, found.version) for found in context.stack),
+        checked=tuple(one.id for one in chosen),
+        findings=tuple(
+            sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id))
+        ),
+        overrides=machine.overrides,
+    )
+
+
+def every_check() -> tuple[Check, ...]:
+    """Give all checks and the one that stands for those that could not be done, by id."""
+    return tuple(sorted((CRASHED, *CHECKS), key=lambda one: one.id))
+
+
+def _chosen(checks: Sequence[Check], select: Sequence[str], ignore: Sequence[str]) -> list[Check]:
+    known = (CRASHED, *checks)
+    unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
+    if unknown:
+        raise RequestError(f"no check has the id {', '.join(unknown)}", remedy="mmsetup explain  # lists all")
+    return [
+        one for one in checks if (not select or _matches(one.id, select)) and not _matches(one.id, ignore)
+    ]
+
+
+def _matches(identifier: str, asked: Sequence[str]) -> bool:
+    return any(beginning and identifier.startswith(beginning.upper()) for beginning in asked)
+
+
+def _findings(one: Check, context: Context) -> Iterator[Finding]:
+    try:
+        observed = tuple(one.run(context))
+    except Exception as error:  # noqa: BLE001 (whatever a check raises must not end the others)
+        yield _crashed(one, error)
+        return
+    for seen in observed:
+        yield Finding(one.id, seen.severity, one.title, seen.message, seen.evidence, seen.remedy)
+
+
+def _crashed(one: Check, error: Exception) -> Finding:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Finding(
+        CRASHED.id,
+        "warning",
+        CRASHED.title,
+        f"{one.id} ({one.title.lower()}) could not be done, so its cause is not excluded",
+        (f"{type(error).__name__}: {error}", f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"),
+        CRASHED.remedy,
+    )

@@ -1,0 +1,100 @@
+"""The values of a diagnosis: what a check is, what it observes, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mmsetup.doctor.context import Context
+
+__all__ = ["SEVERITIES", "Check", "Diagnosis", "Finding", "Observation", "Part", "Severity", "check"]
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a check found: in one sentence, with what was read, and the command or the step that mends it."""
+
+    severity: Severity
+    message: str
+    evidence: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check for one cause.
+
+    ``id`` never changes its meaning. ``cause``, ``looks_at`` and ``remedy`` are what ``mmsetup explain``
+    tells; ``seen_in`` are public issues (``open-mmlab/mmcv#2059``) in which the cause was met.
+    """
+
+    id: str
+    title: str
+    cause: str
+    looks_at: str
+    remedy: str
+    seen_in: tuple[str, ...]
+    run: Callable[[Context], Iterable[Observation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An observation under the id and the title of its check."""
+
+    id: str
+    severity: Severity
+    title: str
+    message: str
+    evidence: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A distribution of the stack and its version."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was looked at and what was found, worst first.
+
+    ``family`` is a guess from what is installed, or empty; ``parts`` are its distributions that are there;
+    ``checked`` are the ids of the checks that ran; ``overrides`` what stood in for hardware.
+    """
+
+    prefix: Path
+    python: str
+    family: str
+    parts: tuple[Part, ...]
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    overrides: tuple[str, ...] = ()
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """Give the findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether there is no finding of severity error."""
+        return not self.of("error")
+
+
+def check(
+    number: str, *, title: str, cause: str, looks_at: str, remedy: str, seen_in: tuple[str, ...] = ()
+) -> Callable[[Callable[[Context], Iterable[Observation]]], Check]:
+    """Make a check of a function that gives what it observes."""
+
+    def made(run: Callable[[Context], Iterable[Observation]]) -> Check:
+        return Check(number, title, cause, looks_at, remedy, seen_in, run)
+
+    return made

@@ -1,0 +1,107 @@
+"""Show a diagnosis to people, worst first, and the story behind a check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding
+from mmsetup.render.document import document, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["as_document", "explanations", "show_check", "show_checks", "show_diagnosis", "summary"]
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_ISSUES = "https://github.com/{}/issues/{}"
+
+
+def as_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Give a diagnosis as the document ``mmsetup.doctor/1``."""
+    return document("mmsetup.doctor/1", diagnosis, is_healthy=diagnosis.is_healthy)
+
+
+def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
+    """Print what was looked at, each finding with its evidence and its remedy, and the sum."""
+    stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
+    console.print(Text(f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}", "bold"), soft_wrap=True)
+    for override in diagnosis.overrides:
+        console.print(Text(f"pretended: {override}", "dim"), soft_wrap=True)
+    for finding in diagnosis.findings:
+        console.print()
+        _show_finding(finding, console)
+    console.print()
+    console.print(Text(f"{summary(diagnosis)} ({len(diagnosis.checked)} checks)", "bold"), soft_wrap=True)
+
+
+def summary(diagnosis: Diagnosis) -> str:
+    """Sum a diagnosis up in a few words."""
+    counts = [
+        f"{len(found)} {severity}{'s' if len(found) > 1 else ''}"
+        for severity in SEVERITIES
+        if (found := diagnosis.of(severity))
+    ]
+    if not counts:
+        return "healthy: nothing was found"
+    return f"{'healthy: ' if diagnosis.is_healthy else ''}{', '.join(counts)}"
+
+
+def show_checks(checks: Iterable[Check], console: Console) -> None:
+    """Print the ids and titles of checks, a line each."""
+    for one in checks:
+        console.print(Text.assemble((one.id, "bold"), f"  {one.title}"), soft_wrap=True)
+
+
+def show_check(one: Check, console: Console) -> None:
+    """Print the story of one check."""
+    console.print(Text.assemble((one.id, "bold"), f"  {one.title}"))
+    told = (
+        ("cause", one.cause),
+        ("looked at", one.looks_at),
+        ("remedy", one.remedy),
+        ("seen in", "\n".join(_links(one))),
+    )
+    for label, text in told:
+        if text:
+            console.print()
+            console.print(Text(label, "bold"))
+            console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, 2), expand=False))
+
+
+def explanations(checks: Iterable[Check]) -> dict[str, Any]:
+    """Give checks as the document ``mmsetup.explain/1``."""
+    told = [
+        {
+            "id": one.id,
+            "title": one.title,
+            "cause": one.cause,
+            "looks_at": one.looks_at,
+            "remedy": one.remedy,
+            "seen_in": _links(one),
+        }
+        for one in checks
+    ]
+    return document("mmsetup.explain/1", {"checks": plain(told)})
+
+
+def _show_finding(finding: Finding, console: Console) -> None:
+    colour = _COLOURS[finding.severity]
+    head = Text.assemble((f"{finding.severity} {finding.id}", colour), f"  {finding.message}")
+    console.print(head, soft_wrap=not console.is_terminal)
+    for line in finding.evidence:
+        console.print(Text(f"  found  {line}", "dim"), soft_wrap=True)
+    console.print(Text.assemble(("  mend   ", "green"), finding.remedy), soft_wrap=True)
+
+
+def _links(one: Check) -> list[str]:
+    return [_ISSUES.format(*issue.split("#")) for issue in one.seen_in]
+
+
+def _short(diagnosis: Diagnosis) -> str:
+    relative = os.path.relpath(diagnosis.prefix)
+    return relative if len(relative) < len(str(diagnosis.prefix)) else str(diagnosis.prefix)
