@@ -222,7 +222,10 @@ def _break(entry: Mapping[str, Any]) -> Break:
         caution=bool(entry.get("caution", False)),
         certainty=entry["certainty"],
         source=tuple(entry["source"]),
+        severity=entry.get("severity", "warning"),
     )
+    if found.severity not in {"error", "warning"}:
+        raise ValueError(f"{found.id}: severity {found.severity!r} is neither error nor warning")
     if bool(found.bounds) + found.reject + found.caution != 1:
         raise ValueError(f"{found.id} must give bounds, or reject, or caution")
     return found

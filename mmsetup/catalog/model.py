@@ -162,7 +162,8 @@ class Break:
 
     ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with ``only_built`` it concerns ops
     built from source alone. A break gives ``bounds`` for the resolver, or ``reject`` (no such plan), or ``caution`` (such a plan
-    only when it was asked for).
+    only when it was asked for). ``severity`` is how bad it is in an environment that is there: ``error`` when the stack cannot be
+    imported or trained, ``warning`` when a part that not everybody uses fails.
     """
 
     id: str
@@ -174,6 +175,7 @@ class Break:
     caution: bool
     certainty: str
     source: tuple[str, ...]
+    severity: str = "warning"
 
     def concerns(self, versions: Mapping[str, Version], *, built: bool) -> bool:
         """Tell whether all its conditions hold for these versions; one that is not among them does not hold."""
@@ -230,3 +232,15 @@ class Catalog:
         """Give what a release asserts of mmcv, where it asserts anything."""
         wanted = (distribution, str(version))
         return next((gate for gate in self.gates if (gate.distribution, gate.version) == wanted), None)
+
+    def driver_floor(self, cuda: Version) -> tuple[Version, str] | None:
+        """Give the lowest Linux driver that runs a CUDA version, and the source of that; nothing when it is not known.
+
+        Since CUDA 11 a driver runs every minor version of its major one; before, each needs the driver it shipped with.
+        """
+        for floor in self.minor_compatibility:
+            if floor.major == cuda.major:
+                return floor.linux_minimum, floor.source
+        shipped = [row for row in self.toolkit_drivers if Version(row.cuda).release[:2] == cuda.release[:2]]
+        lowest = min(shipped, key=lambda row: row.linux_minimum, default=None)
+        return (lowest.linux_minimum, lowest.source) if lowest else None

@@ -168,16 +168,8 @@ def _driver(candidate: Candidate, situation: Situation) -> str | None:
     driver = situation.machine.driver
     if candidate.variant == "cpu" or driver is None or not situation.machine.gpus:
         return None
-    cuda = cuda_of(candidate.variant)
-    for floor in situation.catalog.minor_compatibility:
-        if floor.major == cuda.major:
-            return _below(candidate.variant, Version(driver.version), floor.linux_minimum)
-    ships = [
-        row.linux_minimum
-        for row in situation.catalog.toolkit_drivers
-        if Version(row.cuda).release[:2] == cuda.release[:2]
-    ]
-    return _below(candidate.variant, Version(driver.version), min(ships)) if ships else None
+    floor = situation.catalog.driver_floor(cuda_of(candidate.variant))
+    return _below(candidate.variant, Version(driver.version), floor[0]) if floor else None
 
 
 def _below(variant: str, driver: Version, minimum: Version) -> str | None:
