@@ -128,6 +128,7 @@ def stream(
     try:
         _pump(process, take, None if timeout is None else began + timeout)
         returncode = process.wait(None if timeout is None else max(0.1, began + timeout - time.monotonic()))
+        _close_pipes(process)
     except (subprocess.TimeoutExpired, TimeoutError):
         end_group(process)
         raise _over_time(words, timeout) from None
@@ -163,9 +164,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
                 process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait)
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
+    _close_pipes(process)
 
 
 def _batch(
@@ -257,6 +256,12 @@ def _pump(
                 for line in lines:
                     if line:
                         take(name, line.decode(errors="replace"))
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

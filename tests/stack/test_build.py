@@ -1,0 +1,379 @@
+"""Real builds: a tiny package in every way that can go wrong, and mmcv-full itself once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from mmsetup.binary import wheel
+from mmsetup.build import Recipe, build, check, fetch
+from mmsetup.errors import BuildError
+from mmsetup.paths import cache_folder, state_folder
+from mmsetup.probe import probe
+from mmsetup.progress import Silent
+
+pytestmark = pytest.mark.stack
+
+SECONDS_TO_END = 10
+SETUP = """
+import os, subprocess
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+class ThroughNinja(build_ext):
+    def build_extension(self, extension):
+        with open("build.ninja", "w") as file:
+            file.write("rule cc\\n  command = c++ $flags -c $in -o $out\\n")
+            for source in NINJA:
+                file.write("build %s.o: cc %s\\n  flags = FLAGS\\n" % (source, os.path.abspath(source)))
+        if NINJA:
+            subprocess.run(["ninja", "-v"], check=True)
+        super().build_extension(extension)
+
+NINJA = []
+setup(
+    name="mmcv-full", version="0.1", packages=["mmcv"], cmdclass={"build_ext": ThroughNinja},
+    install_requires=["addict"],
+    ext_modules=[Extension("mmcv._ext", ["ext.c"])],
+)
+"""
+EXTENSION = """
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_ext", 0, -1, 0};
+PyMODINIT_FUNC PyInit__ext(void) { return PyModule_Create(&module); }
+"""
+ENDLESS = "constexpr long f() { long s = 0; for (long i = 0; i < 1L << 40; ++i) s += i; return s; }\nconstexpr long x = f();\nint main() { return x; }\n"
+ENDLESS_FLAGS = (
+    "-O2 -DNDEBUG -std=c++17 -fconstexpr-loop-limit=2147483647 -fconstexpr-ops-limit=9223372036854775807"
+)
+CHECK_OPS = """
+import torch, torchvision
+from mmcv.ops import nms, roi_align
+torch.manual_seed(0)
+corner = torch.rand(200, 2) * 80
+boxes = torch.cat([corner, corner + 5 + torch.rand(200, 2) * 30], 1)
+scores = torch.rand(200)
+assert torch.equal(nms(boxes, scores, 0.5)[1], torchvision.ops.nms(boxes, scores, 0.5))
+image = torch.rand(1, 3, 32, 32)
+rois = torch.cat([torch.zeros(5, 1), boxes[:5] / 4], 1)
+ours = roi_align(image, rois, (7, 7), 1.0, 2, "avg", True)
+theirs = torchvision.ops.roi_align(image, rois, (7, 7), 1.0, 2, True)
+assert torch.allclose(ours, theirs, atol=1e-5)
+print("agrees")
+"""
+KILLED = """
+import pickle, sys
+from pathlib import Path
+from mmsetup.build import build
+from mmsetup.progress import Silent
+recipe, sdist, toolchain = pickle.loads(Path(sys.argv[1]).read_bytes())
+build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
+"""
+
+
+@pytest.fixture(scope="session")
+def machine():
+    return probe()
+
+
+@pytest.fixture(scope="session")
+def python(machine):
+    return next(found for found in machine.interpreters if found.minor == "3.10" and found.has_headers)
+
+
+@pytest.fixture(scope="session")
+def toolchain(machine, python, tmp_path_factory):
+    return check(machine, python, folder=tmp_path_factory.mktemp("disk"))
+
+
+@pytest.fixture(scope="session")
+def pinned(python, tmp_path_factory):
+    """Resolve requirements into pinned, hashed lines."""
+
+    def resolve(*requirements):
+        folder = tmp_path_factory.mktemp("pins")
+        (folder / "in.txt").write_text("\n".join(requirements))
+        options = ["--generate-hashes", "--no-annotate", "--no-header", "--python", python.path, "-q"]
+        command = [find_uv_bin(), "pip", "compile", folder / "in.txt", *options]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return tuple(
+            " ".join(line.split()) for line in text.replace("\\\n", " ").splitlines() if line.strip()
+        )
+
+    return resolve
+
+
+@pytest.fixture(scope="session")
+def plain_requirements(pinned):
+    return pinned("setuptools<81", "wheel", "ninja")
+
+
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def tiny(tmp_path, python, toolchain, plain_requirements):
+    """Make a tiny mmcv-full: its sdist, and the recipe for it."""
+
+    def make(*, setup=SETUP, extension=EXTENSION, files=None, name="tiny"):
+        sdist = tmp_path / f"{name}.tar.gz"
+        contents = {"setup.py": setup, "ext.c": extension, "mmcv/__init__.py": "", **(files or {})}
+        with tarfile.open(sdist, "w:gz") as archive:
+            for path, text in contents.items():
+                info = tarfile.TarInfo(f"mmcv-full-0.1/{path}")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+        recipe = Recipe(
+            distribution="mmcv-full",
+            version="0.1",
+            sdist_sha256=hashlib.sha256(sdist.read_bytes()).hexdigest(),
+            python=python,
+            torch="",
+            variant="cpu",
+            requirements=plain_requirements,
+            environment={"MMCV_WITH_OPS": "1"},
+            architectures=(),
+            compiler=toolchain.compiler,
+            flags=("-DMARK=1",),
+        )
+        return recipe, sdist
+
+    return make
+
+
+class Steps(Silent):
+    """Remember the live line."""
+
+    def __init__(self):
+        self.seen = []
+
+    def update(self, text, *, done=0, total=0, seconds_left=None):
+        self.seen.append((text, done, total, seconds_left))
+
+
+def newest_log():
+    return max(state_folder("logs").glob("build-*.log"), key=lambda path: path.stat().st_mtime).read_text()
+
+
+def processes_in(folder):
+    """Give the command lines of all processes that work on something in ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(folder) in words:
+                found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_the_compiler_is_given_what_it_should(tiny, toolchain, monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-g0 -DFROM_OUTSIDE")
+    recipe, sdist = tiny()
+    built = build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
+    given = [line for line in newest_log().splitlines() if " -c " in line]
+    assert given
+    for line in given:
+        assert "-DNDEBUG" in line
+        assert re.search(r" -O[23] ", line)
+        assert "-DMARK=1" in line
+        assert not re.search(r"\s-g\w*\s", line)
+        assert "FROM_OUTSIDE" not in line
+    facts = wheel.inspect(built.path)
+    assert facts.has_ops
+    assert not [name for name in facts.ops.elf.sections if name.startswith(".debug")]
+    assert built.requires == ("addict",)
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_steps_of_ninja_are_shown(tiny, toolchain):
+    files = {f"part{n}.cpp": f"int part{n}() {{ return {n}; }}\n" for n in range(3)}
+    setup = SETUP.replace("NINJA = []", f"NINJA = {list(files)}").replace("FLAGS", "-O2 -DNDEBUG")
+    recipe, sdist = tiny(setup=setup, files=files)
+    steps = Steps()
+    build(recipe, sdist=sdist, toolchain=toolchain, progress=steps)
+    compiled = [(text, done, total) for text, done, total, _ in steps.seen if text.startswith("Compiled")]
+    assert [step[1:] for step in compiled] == [(1, 3), (2, 3), (3, 3)]
+    assert {step[0] for step in compiled} == {f"Compiled {name}" for name in files}
+    assert steps.seen[-1][3] == 0
+
+
+@pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"extension": "int broken = ;\n"}, "error: expected expression"),
+        (
+            {
+                "setup": SETUP.replace("mmcv._ext", "mmcv._other").replace("ext.c", "other.c"),
+                "files": {"other.c": EXTENSION.replace("_ext", "_other")},
+            },
+            r"holds no mmcv\._ext",
+        ),
+        ({"setup": "raise SystemExit('no way')\n"}, "exit status 1"),
+        ({"setup": "print('done')\n"}, "made 0 wheels"),
+        ({"setup": "import pkg_missing\n"}, "No module named 'pkg_missing'"),
+        ({"setup": SETUP.replace('version="0.1"', 'version="0.2"')}, "not mmcv-full 0.1"),
+        (
+            {
+                "setup": SETUP.replace("NINJA = []", "NINJA = ['slow.cpp']").replace("FLAGS", "-g0"),
+                "files": {"slow.cpp": "int f;\n"},
+            },
+            "was not optimised",
+        ),
+        (
+            {
+                "extension": EXTENSION
+                + "int absent_anywhere(void);\nint f(void) { return absent_anywhere(); }\n",
+                "setup": SETUP.replace('["ext.c"]', '["ext.c"], extra_link_args=["-Wl,-z,defs"]'),
+            },
+            "undefined reference to",
+        ),
+    ],
+    ids=[
+        "does not compile",
+        "no operators",
+        "gives up",
+        "makes nothing",
+        "import",
+        "version",
+        "unoptimised",
+        "does not link",
+    ],
+)
+def test_what_cannot_be_built_is_told(tiny, toolchain, change, complaint):
+    recipe, sdist = tiny(**change)
+    with pytest.raises(BuildError, match=complaint) as caught:
+        build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
+    assert "The whole log: " in caught.value.remedy
+    assert Path(caught.value.remedy.split("The whole log: ")[1]).is_file()
+    assert caught.value.evidence
+    assert list(cache_folder("wheels").iterdir()) == []
+    assert list(cache_folder("builds").iterdir()) == []
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_an_environment_that_cannot_be_made_is_told(tiny, toolchain):
+    recipe, sdist = tiny()
+    wrong = replace(recipe, requirements=("wheel==0.45.0 --hash=sha256:" + "0" * 64,))
+    with pytest.raises(BuildError, match="could not be made") as caught:
+        build(wrong, sdist=sdist, toolchain=toolchain, progress=Silent())
+    assert "hash" in " ".join(caught.value.evidence).lower()
+
+
+@pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_a_build_that_is_ended_leaves_nothing_behind(tiny, toolchain, tmp_path, signum):
+    setup = SETUP.replace("NINJA = []", "NINJA = ['slow1.cpp', 'slow2.cpp']").replace("FLAGS", ENDLESS_FLAGS)
+    recipe, sdist = tiny(setup=setup, files={"slow1.cpp": ENDLESS, "slow2.cpp": ENDLESS}, name="endless")
+    order = tmp_path / "order"
+    order.write_bytes(pickle.dumps((recipe, sdist, toolchain)))
+    builds = cache_folder("builds")
+    running = subprocess.Popen([sys.executable, "-c", KILLED, order], stderr=subprocess.DEVNULL)
+    try:
+        assert wait_for(lambda: any("cc1plus" in words for words in processes_in(builds)), 60)
+        running.send_signal(signum)
+        assert running.wait(15) == -signum
+        assert wait_for(lambda: not processes_in(builds), SECONDS_TO_END), processes_in(builds)
+    finally:
+        running.kill()
+        running.wait()
+    assert list(cache_folder("wheels").iterdir()) == []
+    following, sdist = tiny(name="following")
+    build(following, sdist=sdist, toolchain=toolchain, progress=Silent())
+    assert list(builds.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def real_wheel(pinned, python, toolchain, machine, tmp_path_factory):
+    """Give mmcv-full 1.7.2 for torch 1.13.1, from the user's cache or built into it."""
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "uv.toml").write_text(
+        '[[dependency-metadata]]\nname = "mmcv-full"\nversion = "1.7.2"\n'
+        'requires-dist = ["addict", "numpy", "packaging", "Pillow", "pyyaml", "yapf"]\n'
+    )
+    (folder / "in.txt").write_text("mmcv-full==1.7.2\n")
+    options = ["--config-file", folder / "uv.toml", "--no-deps", "--format", "pylock.toml", "-q"]
+    command = [find_uv_bin(), "pip", "compile", folder / "in.txt", "--python", python.path, *options]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    url = re.search(r'url = "([^"]+\.tar\.gz)"', text)[1]
+    sha256 = re.search(r'sha256 = "([0-9a-f]{64})"', text)[1]
+    recipe = Recipe(
+        distribution="mmcv-full",
+        version="1.7.2",
+        sdist_sha256=sha256,
+        python=python,
+        torch="1.13.1",
+        variant="cu117",
+        requirements=pinned("torch==1.13.1", "numpy<2", "setuptools<81", "wheel", "ninja", "psutil"),
+        environment={"MMCV_WITH_OPS": "1", "FORCE_CUDA": "0"},
+        architectures=(),
+        compiler=toolchain.compiler,
+        flags=(),
+        libc=f"{machine.libc.name} {machine.libc.version}",
+    )
+    sdist = fetch(url, sha256, progress=Silent())
+    return build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
+
+
+def test_the_real_wheel_is_small_and_whole(real_wheel):
+    facts = wheel.inspect(real_wheel.path, expect=wheel.Expected("mmcv-full", "1.7.2"))
+    assert facts.has_ops
+    assert facts.ops.architectures.sass == ()
+    assert "libc10.so" in facts.ops.elf.needed
+    assert facts.size < 3_000_000
+
+
+def test_the_real_operators_agree_with_torchvision(real_wheel, pinned, python, tmp_path):
+    uv, target = find_uv_bin(), tmp_path / "target"
+    requirements = tmp_path / "requirements.txt"
+    lines = pinned(
+        "torch==1.13.1",
+        "torchvision==0.14.1",
+        "numpy<2",
+        "opencv-python-headless<4.12",
+        "yapf<0.40.2",
+        "addict",
+        "pyyaml",
+        "packaging",
+        "pillow",
+    )
+    requirements.write_text("\n".join(lines))
+    inside = target / "bin" / "python"
+    subprocess.run([uv, "venv", "-q", "--no-project", "--python", python.path, target], check=True)
+    subprocess.run(
+        [uv, "pip", "sync", "-q", "--require-hashes", requirements, "--python", inside], check=True
+    )
+    subprocess.run([uv, "pip", "install", "-q", "--no-deps", real_wheel.path, "--python", inside], check=True)
+    done = subprocess.run(
+        [inside, "-W", "ignore", "-c", CHECK_OPS], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "agrees", done.stderr
