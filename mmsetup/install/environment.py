@@ -1,0 +1,158 @@
+"""Install a lock into a target: everything is made beside it, accepted, and then exchanged with it in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from mmsetup import uv
+from mmsetup.errors import DiskSpaceError, IntegrityError, TargetError
+from mmsetup.install.target import Target, remove, staging_folder, swap
+from mmsetup.lock import Lock, LockedPackage
+from mmsetup.lock.files import requirements_text
+from mmsetup.lock.model import requirement_lines
+from mmsetup.lock.pylock import render
+from mmsetup.paths import manifest_folder
+from mmsetup.progress import Progress
+
+__all__ = ["Installed", "disk_needed", "ensure_space", "install"]
+
+# Unpacked, the stack's wheels take between 1.9 (torch 1.13.1) and 2.2 times their size (torch 2.13); uv keeps one copy.
+_UNPACKED = 2.5
+_MARGIN_BYTES = 512 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An environment in place: its folder, interpreter, and the version of each package in it."""
+
+    path: Path
+    python: Path
+    packages: Mapping[str, str]
+
+
+def install(
+    lock: Lock,
+    target: Target,
+    interpreter: Path,
+    *,
+    wheels: Mapping[str, Path],
+    accept: Callable[[Path, Path], None],
+    progress: Progress,
+    offline: bool = False,
+) -> Installed:
+    """Make the environment of a lock and put it in the target's place.
+
+    ``wheels`` gives the wheel to install for packages whose file is not to be taken from the index (a built one, or one that was fetched and
+    opened before). ``accept(environment, python)`` is called before the exchange; what it raises undoes everything. The caller holds the
+    target (:func:`mmsetup.install.target.held`) and has called :func:`mmsetup.install.target.recover`.
+
+    Raises:
+        DiskSpaceError, NetworkError, IntegrityError: as uv tells.
+        TargetError: the target cannot be replaced.
+    """
+    staging = staging_folder(target.path)
+    try:
+        staging.mkdir(parents=True)
+        (staging / ".gitignore").write_text("*\n", encoding="utf-8")
+        new = staging / "new"
+        python = _make(lock, new, interpreter, wheels, prompt=target.path.parent.name, offline=offline)
+        _record_lock(lock, new)
+        accept(new, python)
+        progress.update("putting the environment in place")
+        swap(new, target.path)
+    except OSError as error:
+        raise TargetError(
+            f"{target.path} cannot be made: {error.strerror or error}", remedy="mmsetup install --env DIR"
+        ) from error
+    finally:
+        remove(staging)
+    return Installed(
+        target.path,
+        target.path / "bin" / "python",
+        {package.name: package.version for package in lock.packages},
+    )
+
+
+def _make(
+    lock: Lock, new: Path, interpreter: Path, wheels: Mapping[str, Path], *, prompt: str, offline: bool
+) -> Path:
+    # Relocatable: scripts find their environment from where they lie, so it can be made here and work there.
+    uv.call(
+        ["venv", "--quiet", "--relocatable", "--no-project", "--prompt", prompt, "--python", interpreter, new],
+        "make the environment",
+    )
+    python = new / "bin" / "python"
+    pins = new.with_name("requirements.txt")
+    pins.write_text("\n".join(_lines(lock.packages, wheels)) + "\n", encoding="utf-8")
+    uv.call(
+        ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", python, pins],
+        "install the locked packages",
+        offline=offline,
+    )
+    pins.unlink()
+    return python
+
+
+def _lines(packages: Sequence[LockedPackage], wheels: Mapping[str, Path]) -> list[str]:
+    lines = []
+    for line in requirement_lines(packages):
+        requirement = Requirement(line.partition(" --hash")[0])
+        wheel = wheels.get(requirement.name)
+        if wheel is None:
+            lines.append(line)
+            continue
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        lines.append(f"{requirement.name} @ {wheel.resolve().as_uri()} --hash=sha256:{digest}")
+    return lines
+
+
+def _record_lock(lock: Lock, environment: Path) -> None:
+    folder = manifest_folder(environment)
+    folder.mkdir()
+    (folder / "pylock.toml").write_text(render(lock), encoding="utf-8")
+    (folder / "requirements.txt").write_text(requirements_text(lock), encoding="utf-8")
+
+
+def disk_needed(lock: Lock) -> int:
+    """Estimate the bytes that an install takes on an empty cache: downloads unpacked once, and room for a build."""
+    return int(lock.download_bytes * _UNPACKED) + _MARGIN_BYTES
+
+
+def ensure_space(lock: Lock, folders: Sequence[Path], *, free: Callable[[Path], int] | None = None) -> None:
+    """Check, before anything is downloaded, that each of the file systems has room.
+
+    ``free`` gives the free bytes where a folder is (default: asked of the file system).
+
+    Raises:
+        DiskSpaceError: there is less than :func:`disk_needed`.
+    """
+    needed = disk_needed(lock)
+    for folder in folders:
+        place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        left = (free or _free)(place)
+        if left < needed:
+            raise DiskSpaceError(
+                f"{place} has {left / 1e9:.1f} GB free, the install needs about {needed / 1e9:.1f} GB",
+                remedy="free some space (uv cache prune), or choose another disk with --env DIR and UV_CACHE_DIR",
+            )
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def require_same(path: Path, sha256: str) -> None:
+    """Check a file against its hash.
+
+    Raises:
+        IntegrityError: it is another file.
+    """
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise IntegrityError(f"{path} has sha256 {found}, the lock says {sha256}", remedy="mmsetup lock")

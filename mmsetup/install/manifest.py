@@ -1,0 +1,106 @@
+"""What mmsetup records inside an environment that it made: from what, for which machine, and with what result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from mmsetup import __version__
+from mmsetup.catalog import Catalog
+from mmsetup.paths import manifest_folder
+from mmsetup.plan import Request
+from mmsetup.probe.machine import Machine
+
+__all__ = ["Manifest", "fingerprint", "missing_packages", "read_manifest", "write_manifest"]
+
+_SCHEMA = "mmsetup.manifest/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``fingerprint`` tells whether the same request on the same machine would give the same; ``packages`` maps names to versions.
+
+    ``lock_digest`` and ``file_hashes`` say what was installed, ``ops`` where the compiled ops came from, ``machine``, ``plan`` and ``smoke`` are
+    the documents of those stages.
+    """
+
+    fingerprint: str
+    created: str
+    lock_digest: str
+    python: str
+    packages: Mapping[str, str]
+    file_hashes: Mapping[str, str]
+    ops: Mapping[str, Any]
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+    mmsetup: str = __version__
+    schema: str = _SCHEMA
+
+    def with_smoke(self, smoke: Mapping[str, Any]) -> Manifest:
+        """Give the manifest with the result of a smoke run."""
+        return replace(self, smoke=smoke)
+
+
+def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_digest: str = "") -> str:
+    """Give the sha256 of everything that a plan depends on, apart from the answers of live pages.
+
+    With ``lock_digest`` (an install from a given lockfile) the request and the catalogue play no part.
+    """
+    facts: dict[str, Any] = {
+        "os": machine.os.name,
+        "cpu": machine.cpu.architecture,
+        "libc": machine.libc.version if machine.libc else "",
+        "driver": machine.driver.version if machine.driver else "",
+        "gpus": sorted(gpu.architecture for gpu in machine.gpus),
+    }
+    if lock_digest:
+        facts["lock"] = lock_digest
+    else:
+        facts.update(request={**asdict(request), "offline": False}, catalog=catalog.digest, mmsetup=__version__)
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(environment: Path) -> Manifest | None:
+    """Read the manifest of an environment; one that is missing, broken or of another schema is none."""
+    try:
+        document = json.loads((manifest_folder(environment) / "manifest.json").read_text(encoding="utf-8"))
+        if document.get("schema") != _SCHEMA:
+            return None
+        return Manifest(**document)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def write_manifest(environment: Path, manifest: Manifest) -> None:
+    """Write the manifest into an environment, at once or not at all."""
+    folder = manifest_folder(environment)
+    folder.mkdir(exist_ok=True)
+    partial = folder / f".manifest.{os.getpid()}"
+    partial.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / "manifest.json")
+
+
+def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[str, ...]:
+    """Give what an environment lacks, or has in another version, of ``packages``; only folder names are looked at."""
+    present = {}
+    for folder in environment.glob("lib*/python3*/site-packages/*.dist-info"):
+        name, _, version = folder.name.removesuffix(".dist-info").partition("-")
+        present[canonicalize_name(name)] = version
+    python = environment / "bin" / "python"
+    broken = [] if python.exists() else [f"{python} leads nowhere"]
+    return (
+        *broken,
+        *(
+            f"{name} {version} (there is {present.get(name, 'none')})"
+            for name, version in sorted(packages.items())
+            if present.get(name) not in {version, version.replace("-", "_")}
+        ),
+    )

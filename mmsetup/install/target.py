@@ -1,0 +1,163 @@
+"""The folder that an environment is to be made in: what is there now, who may work on it, and what an earlier run left."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mmsetup.errors import BusyError, TargetError
+from mmsetup.paths import manifest_folder, target_lock
+
+__all__ = ["Target", "examine", "held", "recover", "staging_folder", "swap"]
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``state`` is ``absent`` (nothing or an empty folder), ``ours`` (mmsetup made it) or ``foreign`` (another tool did)."""
+
+    path: Path
+    state: str
+
+
+def examine(path: Path) -> Target:
+    """Look at a target before any work is done for it.
+
+    Raises:
+        TargetError: it is a file, a folder with something else in it, or its parent cannot be written to.
+    """
+    target = path.expanduser().resolve()
+    parent = next(folder for folder in target.parents if folder.exists())
+    if not parent.is_dir():
+        raise TargetError(f"{parent} is a file: {target} cannot be made in it", remedy="mmsetup install --env DIR")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise TargetError(
+            f"the folder {parent} cannot be written to",
+            remedy=f"mmsetup install --env DIR  # or: chmod u+w {parent}",
+        )
+    if not target.exists():
+        return Target(target, "absent")
+    if not target.is_dir():
+        raise TargetError(f"{target} is a file, not a folder", remedy="mmsetup install --env DIR")
+    if not os.access(target, os.R_OK | os.W_OK | os.X_OK):
+        raise TargetError(f"{target} cannot be read or written", remedy=f"chmod -R u+rwX {target}")
+    if not any(target.iterdir()):
+        return Target(target, "absent")
+    if not (target / "pyvenv.cfg").is_file():
+        raise TargetError(
+            f"{target} is a folder that holds something else than a virtual environment",
+            remedy="mmsetup install --env DIR  # an empty or new folder",
+        )
+    return Target(target, "ours" if manifest_folder(target).is_dir() else "foreign")
+
+
+@contextlib.contextmanager
+def held(target: Path, *, wait: bool, told: Callable[[str], None]) -> Iterator[None]:
+    """Hold the target against other runs; the kernel gives it back when this process dies.
+
+    ``told`` is called once with who holds it when there is something to wait for.
+
+    Raises:
+        BusyError: another run holds it and ``wait`` is false.
+    """
+    path = target_lock(target)
+    lock = FileLock(path)
+    owner = path.with_suffix(".owner")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = _owner(owner)
+        if not wait:
+            raise BusyError(
+                f"another mmsetup works on {target}: {who}", remedy="wait for it, or leave --no-wait away"
+            ) from None
+        told(f"another mmsetup works on {target}: {who}; waiting for it")
+        lock.acquire()
+    try:
+        owner.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return "a process that did not say which"
+
+
+def staging_folder(target: Path) -> Path:
+    """Give the folder beside the target in which everything is made; all that lies in it is mmsetup's."""
+    return target.with_name(f"{target.name}.mmsetup")
+
+
+def recover(target: Path) -> str:
+    """Undo what a run that was killed left behind; say in words what was done, or nothing.
+
+    To be called by the holder of the target. The environment that was there before is back afterwards, or the new one is in place and
+    whole: the exchange itself is a single step of the kernel.
+    """
+    staging = staging_folder(target)
+    if not staging.exists():
+        return ""
+    old = staging / "old"
+    words = "an earlier run was interrupted; what it left was removed"
+    if old.exists() and not target.exists():
+        old.rename(target)
+        words = "an earlier run was interrupted; the environment from before was put back"
+    remove(staging)
+    return words
+
+
+def swap(new: Path, target: Path) -> None:
+    """Put the new environment in the target's place; what was there before lies in ``new``'s place afterwards, or in ``old`` beside it."""
+    if not target.exists():
+        new.rename(target)
+        return
+    if not any(target.iterdir()):
+        target.rmdir()
+        new.rename(target)
+        return
+    if _exchange(new, target):
+        return
+    target.rename(new.with_name("old"))
+    new.rename(target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    done = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if done == 0:
+        return True
+    if ctypes.get_errno() in {errno.EINVAL, errno.ENOSYS}:
+        return False
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of mmsetup's own; a folder inside that may not be written to is no obstacle."""
+
+    def again(function: Callable[[str], object], path: str, _: object) -> None:
+        Path(path).parent.chmod(0o700)
+        function(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=again)

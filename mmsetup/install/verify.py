@@ -1,0 +1,52 @@
+"""Look at an environment from outside, right after it was made: is everything there, and do its parts belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmsetup.binary import elf, linkage, wheel
+from mmsetup.errors import IntegrityError
+from mmsetup.install.manifest import missing_packages
+from mmsetup.lock import Lock
+
+__all__ = ["verify_environment", "verify_wheel"]
+
+
+def verify_wheel(path: Path, distribution: str, version: str) -> None:
+    """Open a wheel of compiled ops before it is installed.
+
+    Raises:
+        IntegrityError: it is damaged, another wheel, or holds no compiled ops.
+    """
+    facts = wheel.inspect(path, expect=wheel.Expected(distribution, version))
+    if not facts.has_ops:
+        raise IntegrityError(
+            f"{path.name} holds no compiled ops (mmcv/_ext): with it `import mmcv.ops` fails",
+            remedy="mmsetup install --no-prebuilt  # builds the ops from source",
+        )
+
+
+def verify_environment(environment: Path, lock: Lock) -> None:
+    """Check that every locked package is there and that the compiled ops fit the torch beside them.
+
+    Raises:
+        IntegrityError: a package is missing, or the ops need libraries or torch symbols that are not there.
+    """
+    missing = missing_packages(environment, {package.name: package.version for package in lock.packages})
+    if missing:
+        raise IntegrityError(
+            "the environment is not what the lock says", evidence=missing, remedy="mmsetup install"
+        )
+    site_packages = next(environment.glob("lib/python3*/site-packages"))
+    torch = site_packages / "torch" / "lib"
+    libraries = (torch, *site_packages.glob("nvidia/*/lib"))
+    for extension in site_packages.glob("mmcv/_ext*.so"):
+        needs = elf.read(extension)
+        absent = linkage.missing_libraries(needs, libraries)
+        undefined = linkage.missing_symbols(needs, torch)
+        if absent or undefined:
+            raise IntegrityError(
+                f"{extension.name} was built for another torch than {lock.package('torch').version}",
+                evidence=[*(f"library {name} is not there" for name in absent), *sorted(undefined)[:5]],
+                remedy="mmsetup install --no-prebuilt  # builds the ops for this torch",
+            )

@@ -1,0 +1,102 @@
+"""A lock as a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+__all__ = ["Lock", "LockedBuild", "LockedFile", "LockedPackage", "requirement_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedFile:
+    """One file: ``url`` and ``size`` (bytes) are empty and 0 where the form it was read from does not tell them."""
+
+    filename: str
+    sha256: str
+    url: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """One version of a distribution and the files that are that version.
+
+    ``direct``: it is not on the default index; its only file's ``url`` says where it is. ``marker`` limits it to environments.
+    """
+
+    name: str
+    version: str
+    files: tuple[LockedFile, ...]
+    marker: str = ""
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockedBuild:
+    """How one of the packages is made from its source distribution.
+
+    ``requires`` are the pinned packages of the build environment; ``environment`` the variables set there.
+    """
+
+    name: str
+    version: str
+    requires: tuple[LockedPackage, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    with_cuda: bool = False
+    architectures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Everything that an environment is made from.
+
+    ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops are built.
+    """
+
+    name: str
+    family: str
+    python: str
+    platform: str
+    variant: str
+    packages: tuple[LockedPackage, ...]
+    build: LockedBuild | None
+    catalog_digest: str
+
+    def package(self, name: str) -> LockedPackage:
+        """Give a package by its normalised name."""
+        return next(package for package in self.packages if package.name == name)
+
+    @property
+    def digest(self) -> str:
+        """Give the sha256 of what this lock pins; where its files lie does not change it."""
+        pins = [
+            [package.name, package.version, package.marker, sorted(file.sha256 for file in package.files)]
+            for package in (*self.packages, *(self.build.requires if self.build else ()))
+        ]
+        build = {**asdict(self.build), "requires": None} if self.build else None
+        shape = [self.family, self.python, self.platform, self.variant, pins, build]
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def download_bytes(self) -> int:
+        """Give the size of all files together, counting the largest of each package; 0 where sizes are not known."""
+        return sum(max((file.size for file in package.files), default=0) for package in self.packages)
+
+
+def requirement_lines(packages: Iterable[LockedPackage]) -> list[str]:
+    """Write packages as hashed requirements, one to a line, as ``pip`` and ``uv pip sync --require-hashes`` read them."""
+    lines = []
+    for package in packages:
+        words = [
+            f"{package.name} @ {package.files[0].url}"
+            if package.direct
+            else f"{package.name}=={package.version}"
+        ]
+        if package.marker:
+            words.append(f"; {package.marker}")
+        words.extend(f"--hash=sha256:{file.sha256}" for file in package.files)
+        lines.append(" ".join(words))
+    return lines

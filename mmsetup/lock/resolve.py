@@ -1,0 +1,133 @@
+"""Let uv's resolver turn a plan into pins.
+
+The ops' source distribution cannot be asked for its metadata (its setup imports ``pkg_resources``, then torch), so the resolver is told what
+it would say. Nothing else may come as a source distribution: a silent build is what goes wrong most often.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from packaging.requirements import Requirement
+
+from mmsetup import uv
+from mmsetup.catalog import Family
+from mmsetup.errors import LockError
+from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage
+from mmsetup.lock.pylock import packages_of, parse
+from mmsetup.plan import Plan
+from mmsetup.plan.choose import requirements
+
+__all__ = ["lock", "source_distribution"]
+
+
+def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Lock:
+    """Resolve a plan to files with hashes, for the interpreter that it names.
+
+    Raises:
+        LockError: the plan cannot be resolved.
+        NetworkError: the index does not answer.
+    """
+    if plan.interpreter is None:
+        raise LockError(
+            f"a lock needs a Python {plan.python} to resolve for", remedy=f"uv python install {plan.python}"
+        )
+    python = plan.interpreter.path
+    bounds = [bound.requirement for bound in plan.bounds]
+    ops = plan.choice(family.ops.distribution)
+    source_only = [ops.name] if plan.ops.is_built else []
+    packages = _resolve(
+        requirements(plan, family),
+        bounds,
+        python,
+        metadata=[_static_metadata(family, ops.version)] if plan.ops.is_built else [],
+        source_only=source_only,
+        offline=offline,
+    )
+    build = _build(plan, family, packages, python, offline=offline) if plan.ops.is_built else None
+    return Lock(
+        name=name,
+        family=family.name,
+        python=plan.python,
+        platform=plan.interpreter.platform,
+        variant=plan.variant,
+        packages=packages,
+        build=build,
+        catalog_digest=plan.catalog_digest,
+    )
+
+
+def source_distribution(name: str, version: str, python: Path, *, offline: bool = False) -> LockedFile:
+    """Ask the index where a source distribution is; needed where a lock tells only its hash.
+
+    Raises:
+        LockError: there is none.
+    """
+    found = _resolve(
+        [f"{name}=={version}"],
+        [],
+        python,
+        metadata=[{"name": name, "version": version, "requires-dist": []}],
+        source_only=[name],
+        offline=offline,
+    )
+    return found[0].files[0]
+
+
+def _build(
+    plan: Plan, family: Family, packages: Iterable[LockedPackage], python: Path, *, offline: bool
+) -> LockedBuild:
+    ops = plan.choice(family.ops.distribution)
+    pins = {package.name: package for package in packages}
+    torch = pins["torch"]
+    wanted = [
+        f"torch @ {torch.files[0].url}" if torch.direct else f"torch=={torch.version}",
+        *family.build.requires,
+    ]
+    # What both environments hold is the same in both; setuptools is the exception that makes the build possible.
+    loose = {Requirement(line).name for line in family.build.requires} - {"numpy"}
+    same = [
+        f"{package.name}=={package.version}"
+        for package in pins.values()
+        if package.name not in loose and not package.direct and package.name != ops.name
+    ]
+    bounds = [bound.requirement for bound in plan.bounds]
+    return LockedBuild(
+        name=ops.name,
+        version=ops.version,
+        requires=_resolve(wanted, [*same, *bounds], python, metadata=[], source_only=[], offline=offline),
+        environment=family.build.environment,
+        with_cuda=plan.ops.with_cuda,
+        architectures=plan.ops.architectures,
+    )
+
+
+def _static_metadata(family: Family, version: str) -> dict[str, Any]:
+    return {"name": family.ops.distribution, "version": version, "requires-dist": list(family.ops.requires)}
+
+
+def _resolve(
+    wanted: Sequence[str],
+    bounds: Sequence[str],
+    python: Path,
+    *,
+    metadata: list[Mapping[str, Any]],
+    source_only: Sequence[str],
+    offline: bool,
+) -> tuple[LockedPackage, ...]:
+    with tempfile.TemporaryDirectory(prefix="mmsetup-lock-") as made:
+        folder = Path(made)
+        (folder / "requirements.in").write_text("\n".join(wanted) + "\n", encoding="utf-8")
+        (folder / "constraints.in").write_text("\n".join(bounds) + "\n", encoding="utf-8")
+        # A uv.toml of this folder adds to the user's own configuration; --config-file would replace it.
+        (folder / "uv.toml").write_text(tomli_w.dumps({"dependency-metadata": metadata}), encoding="utf-8")
+        args: list[str | Path] = ["pip", "compile", "requirements.in", "--constraints", "constraints.in"]
+        args += ["--python", python, "--format", "pylock.toml", "--output-file", "pylock.toml", "--quiet"]
+        args += ["--only-binary", ":all:"]
+        args += [word for name in source_only for word in ("--no-binary", name)]
+        uv.call(args, "resolve the plan", cwd=folder, offline=offline)
+        return packages_of(parse(folder / "pylock.toml"), source_only=frozenset(source_only))

@@ -1,0 +1,144 @@
+"""Drive uv: find its binary, give it the user's own index settings, and turn what it says into mmsetup's errors.
+
+uv's configuration, environment variables and caches are the user's and stay in force. Where only pip was told about an index, a proxy's
+certificate or a mirror, uv is told as well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mmsetup.errors import (
+    DiskSpaceError,
+    IntegrityError,
+    InterpreterError,
+    LockError,
+    MmsetupError,
+    NetworkError,
+    ProcessError,
+)
+from mmsetup.process import Completed, Stream, clean_environment, run, stream
+
+__all__ = ["binary", "cache_folder", "call", "environment", "fetch_interpreter"]
+
+_FROM_PIP = {
+    "UV_DEFAULT_INDEX": ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
+    "UV_INDEX": ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
+    "SSL_CERT_FILE": ("PIP_CERT", ("SSL_CERT_FILE",)),
+}
+_NETWORK = (
+    "error sending request",
+    "dns error",
+    "Connection refused",
+    "operation timed out",
+    "Failed to fetch",
+    "Request failed after",
+    "HTTP status",
+    "network was disabled",
+)
+
+
+def binary() -> Path:
+    """Give the path of uv: the one that was installed with mmsetup, else the one on the search path.
+
+    Raises:
+        MmsetupError: there is none.
+    """
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415 (a package of one binary; not needed by every command)
+
+        return Path(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        if found is None:
+            raise MmsetupError("uv is not installed", remedy="python3 -m pip install uv") from None
+        return Path(found)
+
+
+def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment variables for uv: those of this process and what only pip was told."""
+    env = dict(clean_environment() if base is None else base)
+    for name, (pip_name, own_names) in _FROM_PIP.items():
+        if env.get(pip_name) and not any(env.get(own) for own in own_names):
+            env[name] = env[pip_name]
+    env.update(UV_NO_PROGRESS="1", NO_COLOR="1")
+    return env
+
+
+def call(
+    args: Sequence[str | os.PathLike[str]],
+    doing: str,
+    *,
+    cwd: Path | None = None,
+    offline: bool = False,
+    on_line: Callable[[Stream, str], None] | None = None,
+) -> Completed:
+    """Run uv with ``args``; ``doing`` says in words what for (``resolve the plan``).
+
+    Raises:
+        NetworkError, LockError, DiskSpaceError, IntegrityError, InterpreterError: what uv's words tell.
+        ProcessError: uv failed in another way.
+    """
+    words: list[str | os.PathLike[str]] = [binary(), *args]
+    if offline:
+        words.append("--offline")
+    try:
+        if on_line is None:
+            return run(words, env=environment(), cwd=cwd)
+        return stream(words, on_line, env=environment(), cwd=cwd)
+    except ProcessError as error:
+        raise _translated(error, doing) from error
+
+
+def cache_folder() -> Path:
+    """Give the folder in which uv keeps what it downloads."""
+    return Path(call(["cache", "dir"], "find uv's cache").stdout.strip())
+
+
+def fetch_interpreter(version: str) -> Path:
+    """Let uv fetch a Python of a minor version, or find the one that it fetched before; give its executable.
+
+    Raises:
+        InterpreterError: it cannot be fetched.
+    """
+    try:
+        call(["python", "install", "--no-bin", version], f"fetch Python {version}")
+        found = call(["python", "find", "--managed-python", "--no-project", version], f"find Python {version}")
+    except (MmsetupError, ProcessError) as error:
+        raise InterpreterError(
+            f"no Python {version} is here and uv could not fetch one",
+            evidence=error.evidence,
+            remedy=f"install Python {version} (pyenv install {version}), or set UV_PYTHON_INSTALL_MIRROR to a mirror",
+        ) from error
+    return Path(found.stdout.strip())
+
+
+def _translated(error: ProcessError, doing: str) -> MmsetupError:
+    text = error.output
+    evidence = [line for line in text.strip().splitlines() if line.strip()][-12:]
+    if "No space left on device" in text:
+        return DiskSpaceError(
+            f"the disk ran full while trying to {doing}", evidence=evidence, remedy="uv cache prune"
+        )
+    if "Hash mismatch" in text or "hash mismatch" in text:
+        return IntegrityError(
+            f"a file did not have its locked hash while trying to {doing}",
+            evidence=evidence,
+            remedy="mmsetup lock  # if the change is expected; otherwise ask who changed the file",
+        )
+    if "No interpreter found" in text:
+        return InterpreterError(f"no interpreter to {doing}", evidence=evidence)
+    if any(words in text for words in _NETWORK):
+        return NetworkError(
+            f"the package index could not be read while trying to {doing}",
+            evidence=evidence,
+            remedy="check the network; behind a firewall set UV_DEFAULT_INDEX (or PIP_INDEX_URL) to a mirror",
+        )
+    if "No solution found" in text or "unsatisfiable" in text:
+        return LockError(f"no set of versions fulfils the plan: cannot {doing}", evidence=evidence)
+    return ProcessError(
+        f"uv could not {doing}", args=error.program_args, returncode=error.returncode, output=text
+    )
