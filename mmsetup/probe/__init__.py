@@ -1,7 +1,8 @@
 """Look at a machine and at an environment on it: facts only, and nothing of the environment is imported.
 
->>> from mmsetup.probe import probe
->>> machine = probe()  # doctest: +SKIP
+:func:`probe` gives a :class:`~mmsetup.probe.machine.Machine`, :func:`environment` an
+:class:`~mmsetup.probe.machine.Environment`. Each source of facts has a module of its own; all of them read
+through a :class:`~mmsetup.probe.host.Host`, whose root and variables can be those of another machine.
 """
 
 from mmsetup.probe.survey import probe

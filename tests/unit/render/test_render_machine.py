@@ -34,7 +34,7 @@ BARE = Machine(
     libc=None,
     cpu=Cpu("x86_64", "AMD EPYC", 1, 1),
     memory=Memory(4 * GIB, 2 * GIB),
-    disk=Disk(Path("/work"), 10 * GIB),
+    disk=Disk(Path("/data"), 10 * GIB),
     container=None,
     driver=None,
     gpus=(),
@@ -74,7 +74,7 @@ def test_full_machine_in_lines() -> None:
         "System        Debian GNU/Linux 12, kernel 6.1, glibc 2.36, under WSL, in a container (docker)\n"
         "Processor     AMD EPYC, 8 cores, 2 usable, x86_64\n"
         "Memory        4.0 GiB, 2.0 GiB available\n"
-        "Disk          10.0 GiB free at /work\n"
+        "Disk          10.0 GiB free at /data\n"
         "Driver        535.104.05, carries CUDA 12.2 (from nvml)\n"
         "GPU           0: A100 [80GB], sm_80, MIG slice 1g.10gb, 10.0 GiB\n"
         "              1: Unknown, architecture unknown\n"
