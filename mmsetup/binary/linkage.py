@@ -20,6 +20,7 @@ _TORCH_NAME = re.compile(
       |THP""",
     re.VERBOSE,
 )
+_LIBRARY_NAME = re.compile(r"\.so(\.\d+)*$")
 _OF_THE_SYSTEM = frozenset(
     {
         "ld-linux-aarch64.so.1",
@@ -47,7 +48,8 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
         IntegrityError: the folder holds no library, or one that cannot be read.
     """
     missing = {name for name in extension.undefined if _TORCH_NAME.match(name)}
-    libraries = sorted(torch_lib_folder.glob("*.so*"), key=lambda library: library.stat().st_size)
+    named = (path for path in torch_lib_folder.glob("*.so*") if _LIBRARY_NAME.search(path.name))
+    libraries = sorted(named, key=lambda path: path.stat().st_size)
     if not libraries:
         raise IntegrityError(f"{torch_lib_folder} holds no library", remedy="Install torch again.")
     for library in libraries:

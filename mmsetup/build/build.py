@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import IO
 
 from mmsetup import process
-from mmsetup.binary import linkage, wheel
-from mmsetup.build import cache, log
+from mmsetup.binary import wheel
+from mmsetup.build import cache
 from mmsetup.build.cache import BuiltWheel
-from mmsetup.build.environment import BuildEnvironment, make_environment, variables
+from mmsetup.build.environment import make_environment, variables
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import Recipe, key
 from mmsetup.build.unpack import unpack
+from mmsetup.build.verdict import complaint
+from mmsetup.build.watch import Watch
 from mmsetup.build.workspace import workspace
-from mmsetup.errors import BuildError, IntegrityError, ProcessError
-from mmsetup.paths import cache_folder, state_folder
+from mmsetup.errors import IntegrityError, ProcessError
+from mmsetup.paths import cache_folder
 from mmsetup.progress import Progress
 
 __all__ = ["CORE_SECONDS", "Job", "Maker", "Product", "build", "make_wheel"]
@@ -30,18 +28,19 @@ __all__ = ["CORE_SECONDS", "Job", "Maker", "Product", "build", "make_wheel"]
 CORE_SECONDS = 340.0
 """Seconds on one core for the CPU operators of mmcv-full 1.7.2, as measured (73 files, gcc 12, ``-O3``)."""
 
-_TAIL_LINES = 4000
-_EVIDENCE_LINES = 25
-_LOGS_KEPT = 20
 _SECONDS_AT_MOST = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A wheel that was made and found good, still in the private folder of its build."""
+    """A wheel that was made and found good, still in the private folder of its build.
+
+    ``requires`` are its ``Requires-Dist`` lines, ``seconds`` is how long setup.py ran.
+    """
 
     path: Path
     requires: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +89,17 @@ def build(
             f"Building {recipe.distribution} {recipe.version} with {toolchain.jobs} compilers at once "
             f"takes about {_minutes(expected)}; the wheel is kept for the next time."
         )
-        began = time.monotonic()
         with workspace(cache_folder("builds"), name[:16]) as folder:
             product = (make or make_wheel)(Job(recipe, sdist, toolchain, expected), folder, progress)
             built = cache.keep(
                 name,
                 product.path,
                 recipe,
-                seconds=time.monotonic() - began,
+                seconds=product.seconds,
                 jobs=toolchain.jobs,
                 requires=product.requires,
             )
-    return BuiltWheel(
-        path=built.path,
-        sha256=built.sha256,
-        key=name,
-        from_cache=False,
-        seconds=built.seconds,
-        jobs=built.jobs,
-        requires=built.requires,
-    )
+    return replace(built, from_cache=False)
 
 
 def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
@@ -125,102 +115,32 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
     environment = make_environment(recipe, folder)
     out = folder / "wheel"
     out.mkdir()
-    watch = _Watch(progress, job.expected_seconds)
-    path = _log_path(recipe)
-    with (
-        path.open("w", encoding="utf-8") as watch.file,
-        as_file(files("mmsetup.payload") / "build_wheel.py") as script,
-    ):
+    script = files("mmsetup.payload") / "build_wheel.py"
+    with Watch(recipe, progress, job.expected_seconds) as watch, as_file(script) as payload:
         try:
             process.stream(
-                [environment.python, "-u", script, out, *recipe.flags],
+                [environment.python, "-u", payload, out, *recipe.flags],
                 watch.take,
                 env=variables(recipe, environment, job.toolchain, os.environ),
                 cwd=source,
                 timeout=_SECONDS_AT_MOST,
             )
         except ProcessError as error:
-            raise _failed(recipe, str(error), watch, path) from error
-    if watch.fault:
-        raise _failed(recipe, f"the compiler was not given what it should: {watch.fault}", watch, path)
-    made = sorted(out.glob("*.whl"))
-    if len(made) != 1:
-        raise _failed(recipe, f"setup.py made {len(made)} wheels", watch, path)
-    return _inspected(made[0], recipe, environment, watch, path)
-
-
-@dataclass
-class _Watch:
-    """Follow what the build prints: into the log, to the progress, and for what the compiler is given."""
-
-    progress: Progress
-    expected: float
-    began: float = field(default_factory=time.monotonic)
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
-    fault: str = ""
-    file: IO[str] | None = None
-
-    def take(self, _stream: process.Stream, line: str) -> None:
-        """Take a line of either stream."""
-        self.tail.append(line)
-        if self.file is not None:
-            self.file.write(line + "\n")
-        if arguments := log.given_to_compiler(line):
-            self.fault = self.fault or log.unoptimised(arguments)
-        if step := log.read_step(line):
-            self.progress.update(
-                f"Compiled {step.file}", done=step.done, total=step.total, seconds_left=self._left(step)
-            )
-
-    def _left(self, step: log.Step) -> float:
-        """Trust the expectation at first and the pace of this build more with every file."""
-        spent = time.monotonic() - self.began
-        share = step.done / step.total
-        return max(0.0, (1 - share) * (share * spent / share + (1 - share) * self.expected))
-
-
-def _inspected(
-    path: Path, recipe: Recipe, environment: BuildEnvironment, watch: _Watch, log_path: Path
-) -> Product:
-    try:
-        facts = wheel.inspect(path, expect=wheel.Expected(recipe.distribution, recipe.version))
-    except IntegrityError as error:
-        raise _failed(recipe, str(error), watch, log_path) from error
-    if facts.ops is None:
-        raise _failed(
-            recipe, f"the wheel holds no {wheel.OPS_MODULE}: no operators were compiled", watch, log_path
+            raise watch.failure(str(error)) from error
+        seconds = watch.seconds
+        made = sorted(out.glob("*.whl"))
+        if len(made) != 1:
+            raise watch.failure(f"setup.py made {len(made)} wheels")
+        try:
+            facts = wheel.inspect(made[0], expect=wheel.Expected(recipe.distribution, recipe.version))
+        except IntegrityError as error:
+            raise watch.failure(str(error), search=False) from error
+        fault = complaint(
+            facts, recipe.architectures, environment.torch_libraries, environment.library_folders
         )
-    needs = facts.ops.elf
-    if absent := linkage.missing_libraries(needs, environment.library_folders):
-        raise _failed(
-            recipe,
-            f"{wheel.OPS_MODULE} needs libraries that are not there: {', '.join(absent)}",
-            watch,
-            log_path,
-        )
-    if environment.torch_libraries and (
-        unknown := linkage.missing_symbols(needs, environment.torch_libraries)
-    ):
-        raise _failed(
-            recipe,
-            f"torch {recipe.torch} does not export {len(unknown)} symbols that {wheel.OPS_MODULE} needs, "
-            f"such as {min(unknown)}",
-            watch,
-            log_path,
-        )
-    if lacking := sorted(set(recipe.architectures) - set(facts.ops.architectures.sass)):
-        raise _failed(recipe, f"{wheel.OPS_MODULE} holds no code for {', '.join(lacking)}", watch, log_path)
-    return Product(path, facts.requires)
-
-
-def _failed(recipe: Recipe, what: str, watch: _Watch, path: Path) -> BuildError:
-    cause, remedy = log.diagnose(watch.tail)
-    because = f": {cause}" if cause else f": {what}"
-    return BuildError(
-        f"{recipe.distribution} {recipe.version} could not be built{because}",
-        remedy=f"{remedy} The whole log: {path}".strip(),
-        evidence=[what, *list(watch.tail)[-_EVIDENCE_LINES:]],
-    )
+        if fault:
+            raise watch.failure(fault, search=not facts.has_ops)
+    return Product(made[0], facts.requires, seconds)
 
 
 def _verify(sdist: Path, recipe: Recipe) -> None:
@@ -244,11 +164,3 @@ def _expected(recipe: Recipe, toolchain: Toolchain, core_seconds: float) -> floa
 def _minutes(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
     return "a minute" if minutes == 1 else f"{minutes} minutes"
-
-
-def _log_path(recipe: Recipe) -> Path:
-    folder = state_folder("logs")
-    for old in sorted(folder.glob("build-*.log"))[: -_LOGS_KEPT + 1]:
-        old.unlink(missing_ok=True)
-    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-    return folder / f"build-{now}-{recipe.distribution}-{recipe.version}-{os.getpid()}.log"

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,15 +52,17 @@ class BuiltWheel:
 
 
 def find(key: str) -> BuiltWheel | None:
-    """Give the wheel kept under ``key`` when it is there and whole; remove what is damaged."""
+    """Give the wheel kept under ``key`` when it is there and whole; remove what is damaged.
+
+    A damaged entry is left to the process that builds the same wheel at this moment: it replaces it.
+    """
     folder = cache_folder("wheels") / key
-    try:
-        entry = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
-        built = _from_entry(folder, entry, key)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        built = None
-    if built is None:
-        shutil.rmtree(folder, ignore_errors=True)
+    built = _read(folder, key)
+    if built is None and folder.exists():
+        with suppress(Timeout), _lock(key).acquire(timeout=0):
+            built = _read(folder, key)
+            if built is None:
+                shutil.rmtree(folder, ignore_errors=True)
     return built
 
 
@@ -118,7 +120,7 @@ def last_seconds(distribution: str, version: str, *, gpu: bool) -> float | None:
 @contextmanager
 def only_builder(key: str, progress: Progress) -> Iterator[None]:
     """Hold the right to build ``key``; another process that builds it is waited for, and told of."""
-    lock = FileLock(state_folder("locks") / f"build-{key[:32]}.lock")
+    lock = _lock(key)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -137,6 +139,18 @@ def digest(path: Path) -> str:
         while chunk := file.read(1 << 20):
             total.update(chunk)
     return total.hexdigest()
+
+
+def _lock(key: str) -> FileLock:
+    return FileLock(state_folder("locks") / f"build-{key[:32]}.lock")
+
+
+def _read(folder: Path, key: str) -> BuiltWheel | None:
+    try:
+        entry = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
+        return _from_entry(folder, entry, key)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _from_entry(folder: Path, entry: dict[str, Any], key: str) -> BuiltWheel | None:

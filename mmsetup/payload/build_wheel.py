@@ -26,7 +26,7 @@ def main(argv):
     signal.signal(signal.SIGTERM, end_children)
     for variables in configurations():
         variables.update(without_debug(variables, flags))
-    sys.argv = ["setup.py", "bdist_wheel", "--dist-dir", out]
+    sys.argv = ["setup.py", "--no-user-cfg", "bdist_wheel", "--dist-dir", out]
     sys.path[0] = os.getcwd()
     runpy.run_path("setup.py", run_name="__main__")
 

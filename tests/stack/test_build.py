@@ -365,6 +365,7 @@ def test_the_real_operators_agree_with_torchvision(real_wheel, pinned, python, t
         "pyyaml",
         "packaging",
         "pillow",
+        "setuptools<81",
     )
     requirements.write_text("\n".join(lines))
     inside = target / "bin" / "python"

@@ -50,6 +50,15 @@ def test_a_damaged_entry_is_removed(kept, damage):
     assert not (cache_folder("wheels") / KEY).exists()
 
 
+def test_a_damaged_entry_is_left_to_its_builder(kept, recorder):
+    kept.path.write_bytes(b"cut")
+    with cache.only_builder(KEY, recorder):
+        assert cache.find(KEY) is None
+        assert kept.path.exists()
+    assert cache.find(KEY) is None
+    assert not kept.path.exists()
+
+
 def test_an_entry_says_what_it_was_built_from(kept):
     entry = json.loads((kept.path.parent / "entry.json").read_text())
     assert entry["recipe"]["torch"] == "1.13.1"

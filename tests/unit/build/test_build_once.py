@@ -34,7 +34,7 @@ def make(job, folder, progress):
     time.sleep(1.5)
     wheel = folder / "mmcv_full-1.7.2-cp310-cp310-linux_x86_64.whl"
     wheel.write_bytes(b"a wheel")
-    return Product(wheel, ())
+    return Product(wheel, (), 1.5)
 
 python = Interpreter(Path("/p"), "3.10.1", "CPython", "linux-x86_64", "PATH", True, Path("/"))
 recipe = Recipe("mmcv-full", "1.7.2", sys.argv[2], python, "1.13.1", "cpu", (), {}, (), "g++", ())
@@ -69,7 +69,7 @@ class Maker:
             raise self.error
         wheel = folder / NAME
         wheel.write_bytes(b"a wheel")
-        return Product(wheel, ("addict",))
+        return Product(wheel, ("addict",), 12.5)
 
 
 def test_it_is_built_once(fitting, source, toolchain, recorder):
@@ -80,7 +80,7 @@ def test_it_is_built_once(fitting, source, toolchain, recorder):
     assert first.path == second.path
     assert first.key == key(fitting)
     assert first.path.read_bytes() == b"a wheel"
-    assert second.requires == ("addict",)
+    assert (second.requires, second.seconds) == (("addict",), 12.5)
     assert len(maker.jobs) == 1
     assert list(cache_folder("builds").iterdir()) == []
 

@@ -1,0 +1,64 @@
+"""Wheels that were built and would not work."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from mmsetup.binary import elf
+from mmsetup.binary.fatbin import Architectures
+from mmsetup.binary.wheel import ExtensionFacts, WheelFacts
+from mmsetup.build.verdict import complaint
+
+TORCH = "namespace at { int empty(long) { return 0; } }\n"
+EXTENSION = "namespace at { int empty(long); }\nint use() { return at::empty(1); }\n"
+
+
+@pytest.fixture
+def torch_libraries(tmp_path):
+    folder = tmp_path / "torch"
+    folder.mkdir()
+    return compiled(folder, "libtorch.so", TORCH).parent
+
+
+@pytest.fixture
+def facts(tmp_path, torch_libraries):
+    path = compiled(tmp_path, "_ext.so", EXTENSION, torch_libraries / "libtorch.so", "-Wl,-soname,_ext.so")
+    ops = ExtensionFacts("mmcv._ext", "mmcv/_ext.so", 1, elf.read(path), Architectures(("sm_80",), ()))
+    return wheel_with(ops)
+
+
+def wheel_with(*extensions):
+    return WheelFacts("mmcv-full", "1.7.2", (), (), (), "", extensions, "", 1)
+
+
+def compiled(folder, name, source, *options):
+    code = folder / f"{name}.cpp"
+    code.write_text(source)
+    soname = f"-Wl,-soname,{name}"
+    subprocess.run(["g++", "-shared", "-fPIC", code, *options, soname, "-o", folder / name], check=True)
+    return folder / name
+
+
+def test_a_good_wheel(facts, torch_libraries):
+    assert complaint(facts, ("sm_80",), torch_libraries, [torch_libraries]) == ""
+
+
+def test_no_operators(torch_libraries):
+    assert "no operators were compiled" in complaint(wheel_with(), (), torch_libraries, [])
+
+
+def test_a_library_that_is_not_there(facts, torch_libraries):
+    assert "libraries that are not there: libtorch.so" in complaint(facts, (), torch_libraries, [])
+
+
+def test_another_torch(facts, torch_libraries):
+    compiled(torch_libraries, "libtorch.so", TORCH.replace("long", "int"))
+    found = complaint(facts, (), torch_libraries, [torch_libraries])
+    assert found == "torch does not export 1 symbols that mmcv._ext needs, such as _ZN2at5emptyEl"
+
+
+def test_no_code_for_a_gpu(facts, torch_libraries):
+    found = complaint(facts, ("sm_80", "sm_90"), torch_libraries, [torch_libraries])
+    assert found == "mmcv._ext holds no machine code for sm_90"
