@@ -15,14 +15,16 @@ from packaging.version import InvalidVersion, Version
 from mmsetup.binary import elf, fatbin
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures
+from mmsetup.binary.linkage import missing_symbols
 from mmsetup.catalog import Catalog, Family
 from mmsetup.doctor import libraries
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
-__all__ = ["OPS_MODULE", "Context", "Operators", "parsed"]
+__all__ = ["OPS_MODULE", "TORCH_LIBRARY", "Context", "Operators", "parsed"]
 
 OPS_MODULE = "mmcv"
+TORCH_LIBRARY = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
 _EXTENSION = "_ext"
 _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
@@ -132,6 +134,20 @@ class Context:
             return {}
         vendor = sorted((torch.path.parent / "nvidia").glob("*/lib"))
         return libraries.provided((torch.path / "lib", *vendor))
+
+    @cached_property
+    def strange_to_torch(self) -> tuple[str, ...]:
+        """Give what the operators need of torch and this torch lacks: libraries first, then symbols."""
+        torch, operators = self.environment.torch, self.operators
+        if torch is None or operators is None or operators.facts is None:
+            return ()
+        needed = operators.facts.needed
+        absent = [name for name in needed if TORCH_LIBRARY.fullmatch(name) and name not in self.brought]
+        try:
+            return (*absent, *sorted(missing_symbols(operators.facts, torch.path / "lib")))
+        except IntegrityError:
+            # A damaged torch is a cause of its own, and it proves nothing about the operators.
+            return ()
 
     @cached_property
     def loader(self) -> libraries.Loader:

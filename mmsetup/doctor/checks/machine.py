@@ -7,8 +7,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from mmsetup.doctor.checks.operators import CUDA_LIBRARY, TORCH_LIBRARY
-from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.checks.operators import CUDA_LIBRARY
+from mmsetup.doctor.context import TORCH_LIBRARY, Context, parsed
 from mmsetup.doctor.libraries import Missing, missing
 from mmsetup.doctor.model import Observation, check
 from mmsetup.errors import IntegrityError

@@ -6,16 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmsetup.binary.linkage import missing_symbols
-from mmsetup.doctor.context import OPS_MODULE, Context, Operators
+from mmsetup.doctor.context import OPS_MODULE, Context
 from mmsetup.doctor.libraries import beside
 from mmsetup.doctor.model import Observation, check
-from mmsetup.errors import IntegrityError
-from mmsetup.probe.machine import TorchFacts
 
 __all__ = [
     "CUDA_LIBRARY",
-    "TORCH_LIBRARY",
     "are_missing",
     "need_another_cuda",
     "need_another_torch",
@@ -26,7 +22,6 @@ CUDA_LIBRARY = re.compile(
     r"lib(cudart|cublas|cublasLt|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cudnn\w*|nvrtc|nvToolsExt"
     r"|nvJitLink|nccl|cupti)(-[0-9a-f]{8})?\.so(\.(?P<version>[\d.]+))?"
 )
-TORCH_LIBRARY = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
 _MOST_SYMBOLS = 4
 
 
@@ -109,7 +104,7 @@ def need_another_cuda(context: Context) -> Iterator[Observation]:
         and name not in context.brought
         and not any((folder / name).is_file() for folder in own)
     ]
-    if not strange or _of_another_torch(context, operators, torch):
+    if not strange or context.strange_to_torch:
         return
     elsewhere = {name: context.loader.find(name) for name in strange}
     brings = f"CUDA {torch.cuda}" if torch.cuda else "no CUDA"
@@ -140,7 +135,7 @@ def need_another_torch(context: Context) -> Iterator[Observation]:
     operators, torch = context.operators, context.environment.torch
     if operators is None or operators.path is None or torch is None:
         return
-    if missing := _of_another_torch(context, operators, torch):
+    if missing := context.strange_to_torch:
         few = tuple(f"missing: {name}" for name in missing[:_MOST_SYMBOLS])
         more = (f"and {len(missing) - len(few)} more",) if len(missing) > len(few) else ()
         yield Observation(
@@ -149,19 +144,6 @@ def need_another_torch(context: Context) -> Iterator[Observation]:
             (str(operators.path), *few, *more),
             context.make_again,
         )
-
-
-def _of_another_torch(context: Context, operators: Operators, torch: TorchFacts) -> tuple[str, ...]:
-    """Give the libraries and symbols of torch that are wanted and absent, libraries first."""
-    if operators.facts is None:
-        return ()
-    needed = operators.facts.needed
-    libraries = [name for name in needed if TORCH_LIBRARY.fullmatch(name) and name not in context.brought]
-    try:
-        symbols = sorted(missing_symbols(operators.facts, torch.path / "lib"))
-    except IntegrityError:
-        return ()
-    return (*libraries, *symbols)
 
 
 def _runtimes(context: Context) -> tuple[str, ...]:

@@ -1,0 +1,165 @@
+"""MM101 to MM112: what is installed, who owns it, and what it needs."""
+
+import json
+import shutil
+
+import pytest
+
+
+def test_an_empty_environment_lacks_torch(bare, errors):
+    assert errors(bare) == ["MM101"]
+
+
+def test_a_stack_without_mmcv_lacks_a_part(site, examine):
+    site.remove("mmcv-full")
+    shutil.rmtree(site.packages / "mmcv")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM101"
+    assert "mmsegmentation" in finding.message
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
+
+
+def test_a_stack_without_torch_lacks_a_part(site, examine):
+    site.remove("torch")
+    shutil.rmtree(site.packages / "torch")
+    assert {finding.id for finding in examine(site, ignore=["MM111"]).of("error")} == {"MM101"}
+
+
+def test_torch_with_an_unreadable_version_file_is_shown_as_damage(site, examine):
+    (site.packages / "torch" / "version.py").write_text("cuda = (")
+    finding = examine(site, select=["MM101"]).of("error")[0]
+    assert any("version.py" in line for line in finding.evidence)
+
+
+def test_two_editions_of_mmcv_are_found(site, examine):
+    site.add("mmcv", "1.7.2", top_level="mmcv")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM102"
+    assert "mmcv, mmcv-full" in finding.message
+    assert len(finding.evidence) == 2
+    assert "uninstall" in finding.remedy
+
+
+def test_one_distribution_recorded_in_two_versions_is_found(site, errors):
+    site.add("mmcv-full", "1.7.0", top_level="mmcv")
+    assert errors(site) == ["MM102"]
+
+
+def test_two_editions_of_opencv_are_a_warning(site, examine):
+    site.add("opencv-python", "4.11.0.86", top_level="cv2")
+    diagnosis = examine(site)
+    assert diagnosis.is_healthy
+    assert [finding.id for finding in diagnosis.of("warning")] == ["MM102"]
+
+
+def test_a_folder_that_no_distribution_owns_is_left_behind(site, errors):
+    site.remove("mmcv-full")
+    assert errors(site) == ["MM103"]
+
+
+def test_files_that_are_in_no_record_are_a_warning(site, examine):
+    (site.packages / "mmcv" / "runner").mkdir()
+    (site.packages / "mmcv" / "runner" / "old.py").write_text("")
+    diagnosis = examine(site)
+    assert [(finding.id, finding.severity) for finding in diagnosis.findings] == [("MM103", "warning")]
+    assert diagnosis.findings[0].evidence[0].endswith("mmcv/runner/old.py")
+
+
+def test_a_missing_record_proves_nothing(site, examine):
+    (site.packages / "mmcv_full-1.7.2.dist-info" / "RECORD").unlink()
+    assert examine(site, select=["MM103"]).findings == ()
+
+
+def test_what_an_interrupted_pip_left_is_a_warning(site, examine):
+    (site.packages / "~umpy").mkdir()
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM104", "warning")
+
+
+def test_a_missing_requirement_of_the_stack_is_an_error(site, examine):
+    site.remove("yapf")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM111"
+    assert finding.message == "mmcv-full 1.7.2 needs yapf, and it is not here"
+    assert finding.remedy.endswith("yapf")
+
+
+def test_a_missing_requirement_of_something_else_is_a_warning(site, examine):
+    site.add("pytest", "8.0", requires=["pluggy>=1"], top_level="pytest")
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM111", "warning")
+
+
+def test_a_missing_requirement_of_a_requirement_is_an_error(site, errors):
+    site.change("yapf", "0.40.1", requires=["platformdirs"])
+    assert errors(site) == ["MM111"]
+
+
+def test_another_version_than_declared_is_a_warning(site, examine):
+    site.change("yapf", "0.40.1", requires=["numpy<1.25"])
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM111", "warning")
+    assert "numpy<1.25" in finding.message
+
+
+@pytest.mark.parametrize(
+    "line", ["regex; sys_platform == 'win32'", "tomli; python_version < '3'", "scipy; extra == 'all'"]
+)
+def test_requirements_whose_marker_does_not_hold_are_not_missing(site, examine, line):
+    site.change("yapf", "0.40.1", requires=[line])
+    assert examine(site).findings == ()
+
+
+def test_markers_are_those_of_the_environment(site, examine):
+    site.change("yapf", "0.40.1", requires=["backport; python_version < '3.99'"])
+    assert [finding.id for finding in examine(site).findings] == ["MM111"]
+
+
+def test_a_line_that_is_no_requirement_is_passed_over(site, examine):
+    site.change("yapf", "0.40.1", requires=["what is this ???"])
+    assert examine(site).findings == ()
+
+
+def test_opencv_that_nobody_declares_is_missing(site, examine):
+    site.remove("opencv-python-headless")
+    shutil.rmtree(site.packages / "cv2")
+    site.change("mmcv-full", "1.7.2", requires=["numpy"])
+    (finding,) = examine(site).of("error")
+    assert (finding.id, finding.message) == ("MM112", "opencv-python-headless is imported and not here")
+
+
+def test_torchvision_that_nobody_declares_is_missing(site, errors):
+    site.remove("torchvision")
+    shutil.rmtree(site.packages / "torchvision")
+    assert errors(site) == ["MM112"]
+
+
+def test_a_cv2_without_metadata_stands_in_for_opencv(site, examine):
+    site.remove("opencv-python-headless")
+    assert examine(site).findings == ()
+
+
+def test_an_extra_that_is_always_imported_is_looked_at(site, errors):
+    site.change(
+        "mmsegmentation", "0.30.0", requires=["ftfy ; extra == 'multimodal'", "scipy ; extra == 'all'"]
+    )
+    assert errors(site) == ["MM112"]
+
+
+def manifest(site, document):
+    folder = site.prefix / ".mmsetup"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(document if isinstance(document, str) else json.dumps(document))
+
+
+def test_drift_from_the_manifest_is_a_warning(site, examine):
+    manifest(site, {"packages": {"numpy": "1.26.3", "YAPF": "0.40.1", "tomli": "2.0", "torch": "1.13.1"}})
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM601", "warning")
+    assert finding.evidence == ("numpy: recorded 1.26.3, here 1.26.4", "tomli 2.0 is gone")
+
+
+@pytest.mark.parametrize("document", ["", "[]", "{}", '{"packages": 3}', '{"packages": {"numpy": 1}}'])
+def test_a_manifest_that_is_none_pins_nothing(site, examine, document):
+    manifest(site, document)
+    assert examine(site).findings == ()

@@ -1,0 +1,175 @@
+"""MM301 to MM403: torch and its partner, gates, and known breaks."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from packaging.version import Version
+
+from mmsetup.doctor import gates
+from mmsetup.probe.machine import Libc
+
+
+def test_a_torchvision_of_another_release_is_no_partner(site, examine):
+    site.change("torchvision", "0.15.2", requires=["numpy", "torch (==2.0.1)"])
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM301"
+    assert "torchvision 0.15.2 declares torch==2.0.1" in finding.evidence
+    assert finding.remedy.endswith("torch==1.13.1 torchvision==0.14.1")
+
+
+def test_without_a_declaration_the_catalogue_knows_the_partner(site, errors):
+    site.change("torchvision", "0.15.2", requires=["numpy"])
+    assert errors(site) == ["MM301"]
+    site.change("torchvision", "0.14.1", requires=["numpy"])
+    assert errors(site) == []
+
+
+def test_a_torch_that_nobody_knows_raises_no_alarm(site, errors):
+    (site.packages / "torch" / "version.py").write_text("__version__ = '1.13.1a0+936e930'\ncuda = '11.8'\n")
+    site.change("torchvision", "0.15.0a0", requires=["numpy"])
+    (site.packages / "torchvision" / "version.py").write_text("__version__ = '0.15.0a0'\n")
+    assert errors(site) == []
+
+
+def test_builds_from_two_indexes_are_no_partners(site, examine):
+    (site.packages / "torchvision" / "version.py").write_text("__version__ = '0.14.1+cpu'\n")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM301"
+    assert finding.message == "torchvision is a cpu build, torch a cu117 build"
+
+
+def test_a_torchvision_without_a_variant_is_not_judged(site, errors):
+    (site.packages / "torchvision" / "version.py").write_text("not python (")
+    assert errors(site) == []
+
+
+def test_a_missing_library_of_torch_is_damage(site, errors):
+    (site.packages / "torch" / "lib" / "libtorch_python.so").unlink()
+    assert errors(site) == ["MM302"]
+
+
+def test_a_library_of_torch_cut_short_is_damage(site, errors):
+    os.truncate(site.packages / "torch" / "lib" / "libtorch_cpu.so", 5000)
+    assert errors(site) == ["MM302"]
+
+
+def mmcv(site, version):
+    (site.packages / "mmcv" / "version.py").write_text(f"__version__ = '{version}'\n")
+    site.change("mmcv-full", version, requires=["numpy", "yapf"])
+
+
+@pytest.mark.parametrize(("version", "found"), [("1.3.12", ["MM401"]), ("1.3.13", []), ("1.8.0", ["MM401"])])
+def test_a_gate_in_the_source_is_kept_to(site, errors, version, found):
+    mmcv(site, version)
+    assert errors(site) == found
+
+
+def test_what_mmcv_says_of_itself_counts(site, examine):
+    (site.packages / "mmcv" / "version.py").write_text("__version__ = '2.1.0'\n")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM401"
+    assert finding.message == "mmsegmentation 0.30.0 asserts mmcv >=1.3.13,<1.8.0, here is 2.1.0"
+
+
+def test_a_gate_that_was_patched_away_is_none(site, errors):
+    (site.packages / "mmseg" / "__init__.py").write_text("import mmcv\n")
+    mmcv(site, "1.9.0")
+    assert errors(site) == []
+
+
+def test_where_the_source_cannot_be_read_the_catalogue_knows_the_gate(site, errors):
+    (site.packages / "mmseg" / "__init__.py").write_text("assert (\n")
+    mmcv(site, "1.9.0")
+    assert errors(site) == ["MM401"]
+
+
+def read_gates(tmp_path, text):
+    path = tmp_path / "__init__.py"
+    path.write_text(text)
+    return gates.read(path, "mmdet", "3.3.0")
+
+
+def test_a_gate_written_with_two_comparisons(tmp_path):
+    (gate,) = read_gates(
+        tmp_path,
+        "mmcv_minimum_version = '1.4.2'\nmmcv_maximum_version = '1.9.0'\n"
+        "assert (v >= digit_version(mmcv_minimum_version) and v <= digit_version(mmcv_maximum_version))\n",
+    )
+    assert (gate.on, str(gate.minimum), str(gate.maximum), gate.maximum_inclusive) == (
+        "mmcv",
+        "1.4.2",
+        "1.9.0",
+        True,
+    )
+
+
+def test_gates_on_two_packages(tmp_path):
+    found = read_gates(
+        tmp_path,
+        "mmcv_minimum_version = '2.0.0rc4'\nmmcv_maximum_version = '2.2.0'\n"
+        "mmengine_minimum_version = '0.7.1'\nmmengine_maximum_version = '1.0.0'\n"
+        "assert a >= digit_version(mmcv_minimum_version) and a < digit_version(mmcv_maximum_version)\n"
+        "assert digit_version(mmengine_maximum_version) > b >= digit_version(mmengine_minimum_version)\n",
+    )
+    assert [(gate.on, gate.maximum_inclusive) for gate in found] == [("mmcv", False), ("mmengine", False)]
+    assert found[0].admits(Version("2.1.0"))
+    assert not found[0].admits(Version("2.2.0"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MMCV_MIN = '1.0'\n", "MMCV_MIN = 1\nMMCV_MAX = 2\n", "MMCV_MIN = 'x'\nMMCV_MAX = 'y'\n"]
+)
+def test_what_is_no_gate(tmp_path, text):
+    assert read_gates(tmp_path, text) == ()
+
+
+def test_source_that_is_no_python_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"__init__\.py"):
+        read_gates(tmp_path, "assert (\n")
+
+
+def test_numpy_2_with_an_old_torch_is_an_error(site, examine):
+    site.change("numpy", "2.2.6")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM402"
+    assert "numpy2-torch" in finding.evidence[0]
+    assert any(line.startswith("https://") for line in finding.evidence)
+    assert finding.remedy.endswith("'numpy<2'")
+
+
+def test_yapf_is_an_error_with_an_mmcv_that_passes_verify(site, errors):
+    site.change("yapf", "0.43.0")
+    assert errors(site) == []
+    mmcv(site, "1.7.1")
+    assert errors(site) == ["MM402"]
+
+
+def test_setuptools_is_a_warning(site, examine):
+    site.add("setuptools", "82.0.0", top_level="setuptools")
+    diagnosis = examine(site)
+    assert [(finding.id, finding.severity) for finding in diagnosis.findings] == [("MM402", "warning")]
+
+
+def other_torch(site, version):
+    (site.packages / "torch" / "version.py").write_text(f"__version__ = '{version}+cu117'\ncuda = '11.7'\n")
+    site.change("torch", version)
+    site.change("torchvision", "0.14.1", requires=[f"torch=={version}"])
+
+
+def test_a_combination_with_a_caution_is_a_warning(site, examine):
+    other_torch(site, "2.5.1")
+    diagnosis = examine(site)
+    assert [(finding.id, finding.severity) for finding in diagnosis.findings] == [("MM403", "warning")]
+    assert "mmcv1-ddp" in diagnosis.findings[0].evidence[0]
+
+
+def test_a_combination_that_is_rejected_is_an_error(site, machine, errors):
+    other_torch(site, "2.6.0")
+    assert errors(site) == []
+    assert errors(site, replace(machine, libc=Libc("glibc", "2.27"))) == ["MM403"]
+
+
+def test_breaks_of_a_build_do_not_concern_what_is_installed(site, errors):
+    other_torch(site, "2.15.0")
+    assert errors(site) == []
