@@ -58,7 +58,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "version": recipe.version,
         "sdist_sha256": recipe.sdist_sha256.lower(),
         "python": {
-            "version": recipe.python.minor,
+            "version": recipe.python.minor + ("t" if recipe.python.free_threaded else ""),
             "implementation": recipe.python.implementation.lower(),
             "platform": recipe.python.platform,
         },

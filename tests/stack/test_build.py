@@ -95,6 +95,19 @@ def python(machine):
 
 
 @pytest.fixture(scope="session")
+def interpreter_at(machine):
+    """Give the oldest (0) or the newest (-1) CPython 3.7 to 3.13 with headers on this machine."""
+    usable = [
+        found
+        for found in machine.interpreters
+        if found.has_headers
+        and found.implementation.lower() == "cpython"
+        and 7 <= int(found.minor.split(".")[1]) <= 13
+    ]
+    return sorted(usable, key=lambda found: int(found.minor.split(".")[1])).__getitem__
+
+
+@pytest.fixture(scope="session")
 def toolchain(machine, python, tmp_path_factory):
     return check(machine, python, folder=tmp_path_factory.mktemp("disk"))
 
@@ -103,7 +116,7 @@ def toolchain(machine, python, tmp_path_factory):
 def pinned(python, tmp_path_factory):
     """Resolve requirements into pinned, hashed lines."""
 
-    def resolve(*requirements):
+    def resolve(*requirements, python=python):
         folder = tmp_path_factory.mktemp("pins")
         (folder / "in.txt").write_text("\n".join(requirements))
         options = ["--generate-hashes", "--no-annotate", "--no-header", "--python", python.path, "-q"]
@@ -125,6 +138,11 @@ def plain_requirements(pinned):
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def flags_from_outside(monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-g0 -DFROM_OUTSIDE")
 
 
 @pytest.fixture
@@ -194,10 +212,15 @@ def wait_for(condition, seconds):
     return False
 
 
-@pytest.mark.usefixtures("own_folders")
-def test_the_compiler_is_given_what_it_should(tiny, toolchain, monkeypatch):
-    monkeypatch.setenv("CFLAGS", "-g0 -DFROM_OUTSIDE")
+@pytest.mark.usefixtures("own_folders", "flags_from_outside")
+@pytest.mark.parametrize("which", ["oldest", "newest", "usual"])
+def test_the_compiler_is_given_what_it_should(tiny, toolchain, interpreter_at, pinned, which):
     recipe, sdist = tiny()
+    if which != "usual":
+        python = interpreter_at(-1 if which == "newest" else 0)
+        recipe = replace(
+            recipe, python=python, requirements=pinned("setuptools<81", "wheel", "ninja", python=python)
+        )
     built = build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
     given = [line for line in newest_log().splitlines() if " -c " in line]
     assert given

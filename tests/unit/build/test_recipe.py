@@ -31,7 +31,13 @@ def test_every_field_counts(recipe, name):
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": "3.9.18"}, {"implementation": "PyPy"}, {"platform": "linux-aarch64"}]
+    "change",
+    [
+        {"version": "3.9.18"},
+        {"implementation": "PyPy"},
+        {"platform": "linux-aarch64"},
+        {"free_threaded": True},
+    ],
 )
 def test_what_makes_another_abi_counts(recipe, change):
     assert key(replace(recipe, python=replace(recipe.python, **change))) != key(recipe)
