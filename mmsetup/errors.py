@@ -1,7 +1,8 @@
 """Every error that mmsetup raises on purpose, each with its exit code.
 
-``str(error)`` is the message for the user: what was attempted and what was found. ``remedy`` is what mends it, a
-command where there is one. The numbers are part of the interface: the README lists them and a test compares.
+``str(error)`` is the message for the user: what was attempted and what was found. ``remedy`` is what mends
+it, a command where there is one. The numbers are part of the interface: the README lists them and a test
+compares.
 """
 
 from __future__ import annotations
@@ -122,8 +123,8 @@ class InterpreterError(MmsetupError):
 class ProcessError(MmsetupError):
     """A program that mmsetup started failed or ran past its time limit.
 
-    ``returncode`` is the exit status (negative: ended by that signal; ``None``: stopped at the time limit), ``output``
-    the last lines that it printed.
+    ``returncode`` is the exit status (negative: ended by that signal; ``None``: stopped at the time limit),
+    ``output`` the last lines that it printed.
     """
 
     exit_code = 14

@@ -1,6 +1,7 @@
 """Where mmsetup keeps what it makes: caches, state, and the names inside an environment.
 
-``MMSETUP_CACHE_DIR`` and ``MMSETUP_STATE_DIR`` move the two folders; nothing that is kept in the cache is ever needed.
+``MMSETUP_CACHE_DIR`` and ``MMSETUP_STATE_DIR`` move the two folders; nothing that is kept in the cache is
+ever needed.
 """
 
 from __future__ import annotations

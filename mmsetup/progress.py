@@ -16,8 +16,10 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say one line that stays on the screen."""
 
-    def update(self, text: str, *, done: float = 0, total: float = 0, seconds_left: float | None = None) -> None:
-        """Replace the live line: ``done`` of ``total`` steps (0 of 0: not counted), and the time left in seconds."""
+    def update(
+        self, text: str, *, done: float = 0, total: float = 0, seconds_left: float | None = None
+    ) -> None:
+        """Replace the live line: ``done`` of ``total`` steps (0 of 0: not counted), seconds left."""
 
 
 class Silent:
@@ -29,5 +31,7 @@ class Silent:
     def note(self, text: str) -> None:
         """Say nothing."""
 
-    def update(self, text: str, *, done: float = 0, total: float = 0, seconds_left: float | None = None) -> None:
+    def update(
+        self, text: str, *, done: float = 0, total: float = 0, seconds_left: float | None = None
+    ) -> None:
         """Say nothing."""

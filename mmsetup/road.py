@@ -1,22 +1,21 @@
-"""The whole road: probe, plan, lock, build, install, smoke, as a list of steps that each call one stage."""
+"""The whole road: probe, plan, lock, build, install, smoke, as steps that each call one stage."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from mmsetup import uv
 from mmsetup.build import BuiltWheel, fetch
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
 from mmsetup.errors import CheckFailedError, InterpreterError, LockError, TargetError
-from mmsetup.install import Installed, Manifest, Target, examine, install, read_manifest
+from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.environment import ensure_space
 from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
 from mmsetup.install.target import held, recover
@@ -37,8 +36,9 @@ __all__ = ["Journey", "Outcome", "travel", "wheel_for"]
 class Journey:
     """What ``mmsetup install`` was asked to do.
 
-    ``lock_file`` takes the place of a plan. ``show`` is called with the plan before anything is done, ``confirm`` with a question before an
-    environment that mmsetup did not make is replaced; it raises when the answer is no.
+    ``lock_file`` takes the place of a plan. ``show`` is called with the plan before anything is done,
+    ``confirm`` with a question before an environment that mmsetup did not make is replaced; it raises when
+    the answer is no.
     """
 
     target: Path
@@ -52,32 +52,30 @@ class Journey:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of it: ``status`` is ``installed``, ``smoked`` (only the smoke run was missing) or ``unchanged``.
+    """What became of it.
 
-    ``seconds`` maps each stage that ran to its duration.
+    ``status`` is ``installed``, ``smoked`` (only the smoke run was missing) or ``unchanged``. ``seconds``
+    maps each stage that ran to its duration.
     """
 
     status: str
     environment: Path
     python: Path
-    packages: dict[str, str]
+    packages: Mapping[str, str]
+    plan: Plan | None = None
+    wheel: BuiltWheel | None = None
+    smoke: SmokeReport | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """A lock that is about to be installed: what it came from and what it is installed with."""
+
+    lock: Lock
     plan: Plan | None
-    wheel: BuiltWheel | None
-    smoke: SmokeReport | None
-    seconds: dict[str, float]
-
-
-class _Clock:
-    def __init__(self, progress: Progress) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    @contextmanager
-    def stage(self, name: str, title: str) -> Iterator[None]:
-        self._progress.stage(title)
-        began = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - began, 3)
+    interpreter: Interpreter
+    machine: Machine
 
 
 def travel(journey: Journey, progress: Progress) -> Outcome:
@@ -86,235 +84,171 @@ def travel(journey: Journey, progress: Progress) -> Outcome:
     Raises:
         MmsetupError: what the stages raise; nothing half done is left behind.
     """
-    clock = _Clock(progress)
+    trip = _Trip(journey, progress)
     target = examine(journey.target)
     with held(target.path, wait=journey.wait, told=progress.note):
         if words := recover(target.path):
             progress.note(words)
-        target = examine(journey.target)
-        with clock.stage("probe", "Looking at the machine"):
-            machine = probe(folder=target.path)
-            catalog = load()
-        given = read(journey.lock_file) if journey.lock_file else None
-        mark = fingerprint(journey.request, machine, catalog, given.digest if given else "")
-        known = _unchanged(target, mark, progress)
+        return trip.go(examine(journey.target))
+
+
+class _Trip:
+    """One journey under way: its steps in their order, and how long each took."""
+
+    def __init__(self, journey: Journey, progress: Progress) -> None:
+        self._journey = journey
+        self._progress = progress
+        self._seconds: dict[str, float] = {}
+
+    def go(self, target: Target) -> Outcome:
+        with self._stage("probe", "Looking at the machine"):
+            machine, catalog = probe(folder=target.path), load()
+        given = read(self._journey.lock_file) if self._journey.lock_file else None
+        mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "")
+        known = self._unchanged(target, mark)
         if known is not None:
-            return _finish(journey, target, known, clock, progress)
+            return self._complete(target, known)
+        self._announce(target)
+        pinned = self._pinned(machine, catalog, given)
+        ensure_space(pinned.lock, [target.path.parent, uv.cache_folder()])
+        built = self._built(pinned)
+        wheels = self._wheels(pinned, built, catalog)
+        return self._installed(target, pinned, mark, wheels, built)
+
+    @contextmanager
+    def _stage(self, name: str, title: str) -> Iterator[None]:
+        self._progress.stage(title)
+        began = time.monotonic()
+        yield
+        self._seconds[name] = round(time.monotonic() - began, 3)
+
+    def _unchanged(self, target: Target, mark: str) -> Manifest | None:
+        manifest = read_manifest(target.path) if target.state == "ours" else None
+        if manifest is None or manifest.fingerprint != mark:
+            return None
+        drift = missing_packages(target.path, manifest.packages)
+        for line in drift[:5]:
+            self._progress.note(f"changed since it was installed: {line}")
+        return None if drift else manifest
+
+    def _complete(self, target: Target, manifest: Manifest) -> Outcome:
+        python = target.path / "bin" / "python"
+        report = None
+        if self._journey.with_smoke and not manifest.smoke:
+            report = self._smoked(target.path, python)
+            write_manifest(target.path, manifest.with_smoke(plain(report)))
+        return Outcome(
+            status="smoked" if report else "unchanged",
+            environment=target.path,
+            python=python,
+            packages=manifest.packages,
+            smoke=report,
+            seconds=self._seconds,
+        )
+
+    def _announce(self, target: Target) -> None:
         if target.state == "foreign":
-            journey.confirm(
+            self._journey.confirm(
                 f"{target.path} is an environment that mmsetup did not make. Replace it with a new one?"
             )
-        if target.state == "ours" and read_manifest(target.path) is not None:
-            progress.note(f"{target.path} was made by mmsetup and is replaced once the new one has passed")
-        return _make(journey, target, machine, catalog, given, mark, clock, progress)
+        if target.state == "ours":
+            self._progress.note(f"{target.path} stays as it is until the new environment has passed")
 
-
-def _unchanged(target: Target, mark: str, progress: Progress) -> Manifest | None:
-    manifest = read_manifest(target.path) if target.state == "ours" else None
-    if manifest is None or manifest.fingerprint != mark:
-        return None
-    drift = missing_packages(target.path, manifest.packages)
-    for line in drift[:5]:
-        progress.note(f"changed since it was installed: {line}")
-    return None if drift else manifest
-
-
-def _finish(
-    journey: Journey, target: Target, manifest: Manifest, clock: _Clock, progress: Progress
-) -> Outcome:
-    python = target.path / "bin" / "python"
-    report = None
-    if journey.with_smoke and not manifest.smoke:
-        with clock.stage("smoke", "Training a small model"):
-            report = _smoked(target.path, python, progress)
-        write_manifest(target.path, manifest.with_smoke(plain(report)))
-    status = "smoked" if report else "unchanged"
-    return Outcome(
-        status, target.path, python, dict(manifest.packages), None, None, report, clock.seconds
-    )
-
-
-def _make(
-    journey: Journey,
-    target: Target,
-    machine: Machine,
-    catalog: Catalog,
-    given: Lock | None,
-    mark: str,
-    clock: _Clock,
-    progress: Progress,
-) -> Outcome:
-    made: Plan | None = None
-    if given is None:
-        with clock.stage("plan", "Choosing versions that belong together"):
-            made, machine = planned(journey.request, machine, catalog, fetch_python=not journey.request.offline)
-        journey.show(made)
+    def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> _Pinned:
+        offline = self._journey.request.offline
+        if given is not None:
+            interpreter = _interpreter_for(given, machine)
+            if given.build is not None:
+                preflight(machine, interpreter)
+            return _Pinned(given, None, interpreter, machine)
+        with self._stage("plan", "Choosing versions that belong together"):
+            made, machine = planned(self._journey.request, machine, catalog, fetch_python=not offline)
+        self._journey.show(made)
         interpreter = _chosen(made)
-    else:
-        interpreter = _interpreter_for(given, machine)
-    if _builds(given, made):
-        preflight(machine, interpreter)
-    with clock.stage("lock", "Pinning every file"):
-        locked = given or _lock(made, catalog, offline=journey.request.offline)
-    ensure_space(locked, [target.path.parent, uv.cache_folder()])
-    built: BuiltWheel | None = None
-    wheels: dict[str, Path] = {}
-    if locked.build is not None:
-        with clock.stage("build", f"Building {locked.build.name} {locked.build.version} for this torch"):
+        if made.ops.is_built:
+            preflight(machine, interpreter)
+        with self._stage("lock", "Pinning every file"):
+            locked = lock(made, _family(catalog, made.family), name="default", offline=offline)
+        return _Pinned(locked, made, interpreter, machine)
+
+    def _built(self, pinned: _Pinned) -> BuiltWheel | None:
+        locked = pinned.lock.build
+        if locked is None:
+            return None
+        with self._stage("build", f"Building {locked.name} {locked.version} for this torch"):
             built = build_locked(
-                locked, interpreter, machine, progress=progress, offline=journey.request.offline
+                pinned.lock,
+                pinned.interpreter,
+                pinned.machine,
+                progress=self._progress,
+                offline=self._journey.request.offline,
             )
-        wheels[locked.build.name] = built.path
-        progress.note(_told(built))
-    else:
-        wheels.update(_prebuilt(locked, catalog, progress))
-    reports: list[SmokeReport] = []
+        self._progress.note(_told(built))
+        return built
 
-    def accept(new: Path, python: Path) -> None:
-        clock.seconds["install"] = round(time.monotonic() - began, 3)
-        verify_environment(new, locked)
-        if journey.with_smoke:
-            with clock.stage("smoke", "Training a small model"):
-                reports.append(_smoked(new, python, progress))
-        write_manifest(new, _manifest(mark, locked, machine, made, built, reports))
+    def _wheels(self, pinned: _Pinned, built: BuiltWheel | None, catalog: Catalog) -> dict[str, Path]:
+        """Give the ops' wheel: the built one, or the prebuilt one, fetched and looked into."""
+        package = pinned.lock.package(_family(catalog, pinned.lock.family).ops.distribution)
+        if built is not None:
+            return {package.name: built.path}
+        file = package.files[0]
+        with self._stage("fetch", f"Fetching {file.filename} and looking inside"):
+            wheel = fetch(file.url, file.sha256, progress=self._progress)
+            verify_wheel(wheel, package.name, package.version)
+        return {package.name: wheel}
 
-    progress.stage(f"Installing {len(locked.packages)} packages")
-    began = time.monotonic()
-    installed = install(
-        locked,
-        target,
-        interpreter.path,
-        wheels=wheels,
-        accept=accept,
-        progress=progress,
-        offline=journey.request.offline,
-    )
-    return _outcome(installed, made, built, reports, clock)
+    def _installed(
+        self, target: Target, pinned: _Pinned, mark: str, wheels: Mapping[str, Path], built: BuiltWheel | None
+    ) -> Outcome:
+        reports: list[SmokeReport] = []
 
+        def accept(new: Path, python: Path) -> None:
+            self._seconds["install"] = round(time.monotonic() - began, 3)
+            verify_environment(new, pinned.lock)
+            if self._journey.with_smoke:
+                reports.append(self._smoked(new, python))
+            write_manifest(new, _manifest(mark, pinned, built, reports))
 
-def _outcome(
-    installed: Installed,
-    made: Plan | None,
-    built: BuiltWheel | None,
-    reports: list[SmokeReport],
-    clock: _Clock,
-) -> Outcome:
-    return Outcome(
-        status="installed",
-        environment=installed.path,
-        python=installed.python,
-        packages=dict(installed.packages),
-        plan=made,
-        wheel=built,
-        smoke=reports[0] if reports else None,
-        seconds=clock.seconds,
-    )
-
-
-def _chosen(made: Plan) -> Interpreter:
-    if made.interpreter is None:
-        raise InterpreterError(
-            f"the plan needs Python {made.python}, which is not here",
-            remedy=f"uv python install {made.python}  # or leave --offline away",
+        self._progress.stage(f"Installing {len(pinned.lock.packages)} packages")
+        began = time.monotonic()
+        installed = install(
+            pinned.lock,
+            target,
+            pinned.interpreter.path,
+            wheels=wheels,
+            accept=accept,
+            progress=self._progress,
+            offline=self._journey.request.offline,
         )
-    return made.interpreter
-
-
-def _interpreter_for(given: Lock, machine: Machine) -> Interpreter:
-    if given.platform != _platform(machine):
-        raise LockError(
-            f"the lock is for {given.platform}, this machine is {_platform(machine)}", remedy="mmsetup lock"
+        return Outcome(
+            status="installed",
+            environment=installed.path,
+            python=installed.python,
+            packages=installed.packages,
+            plan=pinned.plan,
+            wheel=built,
+            smoke=reports[0] if reports else None,
+            seconds=self._seconds,
         )
-    fitting = [
-        found
-        for found in machine.interpreters
-        if found.minor == given.python and found.implementation == "cpython"
-    ]
-    fitting.sort(key=lambda found: found.has_headers, reverse=True)
-    if fitting:
-        return fitting[0]
-    return environment(uv.fetch_interpreter(given.python)).interpreter
 
-
-def _platform(machine: Machine) -> str:
-    return f"{machine.os.name}-{machine.cpu.architecture}"
-
-
-def _builds(given: Lock | None, made: Plan | None) -> bool:
-    return given.build is not None if given else made is not None and made.ops.is_built
-
-
-def _lock(made: Plan | None, catalog: Catalog, *, offline: bool) -> Lock:
-    if made is None:
-        raise LockError("there is neither a plan nor a lockfile")
-    return lock(made, _family(catalog, made.family), name="default", offline=offline)
-
-
-def _family(catalog: Catalog, name: str) -> Family:
-    family = catalog.family(name)
-    if family is None:
-        raise LockError(f"the lock is for a family {name!r} that is not known", remedy="mmsetup lock")
-    return family
-
-
-def _prebuilt(locked: Lock, catalog: Catalog, progress: Progress) -> dict[str, Path]:
-    """Fetch the ops' wheel and open it before it is installed."""
-    name = _family(catalog, locked.family).ops.distribution
-    package = locked.package(name)
-    file = package.files[0]
-    wheel = fetch(file.url, file.sha256, progress=progress)
-    verify_wheel(wheel, package.name, package.version)
-    return {name: wheel}
-
-
-def _told(built: BuiltWheel) -> str:
-    if built.from_cache:
-        return f"{built.path.name} was built before ({built.seconds:.0f} s then) and is taken from the cache"
-    return f"{built.path.name} was built in {built.seconds:.0f} s"
-
-
-def _smoked(new: Path, python: Path, progress: Progress) -> SmokeReport:
-    report = smoke(python, output=manifest_folder(new) / "smoke", progress=progress)
-    if not report.passed:
-        raise CheckFailedError(
-            "the environment was made, but the smoke run did not pass; nothing was changed",
-            evidence=[f"{check.name}: {check.detail}" for check in report.checks if not check.passed],
-            remedy="mmsetup install --no-smoke && mmsetup doctor  # keeps the environment and looks for the cause",
-        )
-    return report
-
-
-def _manifest(
-    mark: str,
-    locked: Lock,
-    machine: Machine,
-    made: Plan | None,
-    built: BuiltWheel | None,
-    reports: list[SmokeReport],
-) -> Manifest:
-    ops: dict[str, Any] = {"origin": "built" if built else "prebuilt"}
-    if built is not None:
-        ops.update(key=built.key, sha256=built.sha256, wheel=built.path.name)
-    return Manifest(
-        fingerprint=mark,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        lock_digest=locked.digest,
-        python=locked.python,
-        packages={package.name: package.version for package in locked.packages},
-        file_hashes={
-            package.name: ", ".join(file.sha256 for file in package.files) for package in locked.packages
-        },
-        ops=ops,
-        machine=plain(machine),
-        plan=plain(made) if made else {},
-        smoke=plain(reports[0]) if reports else {},
-    )
+    def _smoked(self, new: Path, python: Path) -> SmokeReport:
+        with self._stage("smoke", "Training a small model"):
+            report = smoke(python, output=manifest_folder(new) / "smoke", progress=self._progress)
+        if not report.passed:
+            raise CheckFailedError(
+                "the environment was made, but the smoke run did not pass; nothing was changed",
+                evidence=[f"{check.name}: {check.detail}" for check in report.checks if not check.passed],
+                remedy="mmsetup install --no-smoke && mmsetup doctor  # keeps it and looks for the cause",
+            )
+        return report
 
 
 def wheel_for(
     request: Request, catalog: Catalog, *, lock_file: Path | None, output: Path | None, progress: Progress
 ) -> BuiltWheel:
-    """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache; copy it to ``output``.
+    """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache.
+
+    With ``output`` it is copied into that folder.
 
     Raises:
         LockError: the plan or the lock needs no build.
@@ -336,7 +270,7 @@ def wheel_for(
         interpreter = _chosen(made)
         preflight(machine, interpreter)
         progress.stage("Pinning every file")
-        locked = _lock(made, catalog, offline=request.offline)
+        locked = lock(made, _family(catalog, made.family), name="default", offline=request.offline)
     progress.stage("Building the compiled ops")
     built = build_locked(locked, interpreter, machine, progress=progress, offline=request.offline)
     progress.note(_told(built))
@@ -349,3 +283,57 @@ def wheel_for(
         raise TargetError(
             f"the wheel cannot be copied to {output}: {error.strerror}", remedy=f"take it from {built.path}"
         ) from error
+
+
+def _chosen(made: Plan) -> Interpreter:
+    if made.interpreter is None:
+        raise InterpreterError(
+            f"the plan needs Python {made.python}, which is not here",
+            remedy=f"uv python install {made.python}  # or leave --offline away",
+        )
+    return made.interpreter
+
+
+def _interpreter_for(given: Lock, machine: Machine) -> Interpreter:
+    here = f"{machine.os.name}-{machine.cpu.architecture}"
+    if given.platform != here:
+        raise LockError(f"the lock is for {given.platform}, this machine is {here}", remedy="mmsetup lock")
+    fitting = [
+        found
+        for found in machine.interpreters
+        if found.minor == given.python and found.implementation == "cpython"
+    ]
+    fitting.sort(key=lambda found: found.has_headers, reverse=True)
+    return fitting[0] if fitting else environment(uv.fetch_interpreter(given.python)).interpreter
+
+
+def _family(catalog: Catalog, name: str) -> Family:
+    family = catalog.family(name)
+    if family is None:
+        raise LockError(f"the lock is for a family {name!r} that is not known", remedy="mmsetup lock")
+    return family
+
+
+def _told(built: BuiltWheel) -> str:
+    if built.from_cache:
+        return f"{built.path.name} was built before ({built.seconds:.0f} s then) and is taken from the cache"
+    return f"{built.path.name} was built in {built.seconds:.0f} s"
+
+
+def _manifest(mark: str, pinned: _Pinned, built: BuiltWheel | None, reports: list[SmokeReport]) -> Manifest:
+    ops = {"origin": "prebuilt"}
+    if built is not None:
+        ops = {"origin": "built", "key": built.key, "sha256": built.sha256, "wheel": built.path.name}
+    packages = pinned.lock.packages
+    return Manifest(
+        fingerprint=mark,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        lock_digest=pinned.lock.digest,
+        python=pinned.lock.python,
+        packages={package.name: package.version for package in packages},
+        file_hashes={package.name: [file.sha256 for file in package.files] for package in packages},
+        ops=ops,
+        machine=plain(pinned.machine),
+        plan=plain(pinned.plan) if pinned.plan else {},
+        smoke=plain(reports[0]) if reports else {},
+    )

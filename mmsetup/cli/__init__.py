@@ -1,6 +1,7 @@
 """The command line: parse, call one stage, render. It decides nothing.
 
-A command's module is imported with the others, its stage only when it runs, so that ``--help`` answers at once.
+A command's module is imported with the others, its stage only when it runs, so that ``--help`` answers at
+once.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done to standard error.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log to standard error what is done.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,

@@ -29,15 +29,17 @@ Family = Annotated[str, typer.Option("--family", help="The stack family.", metav
 Python = Annotated[
     str, typer.Option("--python", help="A Python version (3.10) or the path of one.", metavar="VERSION|PATH")
 ]
-Torch = Annotated[str, typer.Option("--torch", help="A torch version (1.13.1) or its beginning (1.13).")]
-Cuda = Annotated[str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT")]
+Torch = Annotated[str, typer.Option("--torch", help="A torch version (1.13.1) or its beginning.")]
+Cuda = Annotated[
+    str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT")
+]
 Build = Annotated[bool, typer.Option("--build/--no-build", help="Whether the ops may be built from source.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network: caches only.")]
 Mirror = Annotated[
     str,
     typer.Option(
         "--mirror",
-        help="Base address that replaces https://download.openmmlab.com (also MMSETUP_MIRROR, MMCV_BASE_URL).",
+        help="Replaces https://download.openmmlab.com; also MMSETUP_MIRROR, MMCV_BASE_URL.",
         metavar="URL",
     ),
 ]

@@ -34,7 +34,8 @@ def command(
     cuda: Cuda = "",
     build: Build = True,
     lock_file: Annotated[
-        Path | None, typer.Option("--lock", help="Install this lockfile instead of a new plan.", metavar="FILE")
+        Path | None,
+        typer.Option("--lock", help="Install this lockfile instead of a new plan.", metavar="FILE"),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="Whether to train a small model before it counts.")
@@ -98,7 +99,9 @@ def _confirm(yes: bool, pause: Callable[[], None], errors: Console) -> Callable[
         if yes:
             return
         if not sys.stdin.isatty():
-            raise ConfirmationError(f"{question} There is no terminal to ask on.", remedy="mmsetup install --yes")
+            raise ConfirmationError(
+                f"{question} There is no terminal to ask on.", remedy="mmsetup install --yes"
+            )
         pause()
         if not Confirm.ask(question, console=errors, default=False):
             raise ConfirmationError("not replaced", remedy="mmsetup install --env DIR")

@@ -17,7 +17,9 @@ def command(
     build: Build = True,
     offline: Offline = False,
     mirror: Mirror = "",
-    explain: Annotated[bool, typer.Option("--explain", help="Show what was rejected, and by which rule.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what was rejected, and by which rule.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Choose the versions that belong together on this machine, with reasons."""

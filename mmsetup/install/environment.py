@@ -1,4 +1,4 @@
-"""Install a lock into a target: everything is made beside it, accepted, and then exchanged with it in one step."""
+"""Install a lock into a target: make everything beside it, have it accepted, exchange the two in one step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from mmsetup import uv
-from mmsetup.errors import DiskSpaceError, IntegrityError, TargetError
+from mmsetup.errors import DiskSpaceError, TargetError
 from mmsetup.install.target import Target, remove, staging_folder, swap
 from mmsetup.lock import Lock, LockedPackage
 from mmsetup.lock.files import requirements_text
@@ -22,7 +22,7 @@ from mmsetup.progress import Progress
 
 __all__ = ["Installed", "disk_needed", "ensure_space", "install"]
 
-# Unpacked, the stack's wheels take between 1.9 (torch 1.13.1) and 2.2 times their size (torch 2.13); uv keeps one copy.
+# uv unpacks each wheel once, into its cache; torch 1.13.1 with its CUDA libraries takes twice its size.
 _UNPACKED = 2.5
 _MARGIN_BYTES = 512 * 1024**2
 
@@ -48,9 +48,10 @@ def install(
 ) -> Installed:
     """Make the environment of a lock and put it in the target's place.
 
-    ``wheels`` gives the wheel to install for packages whose file is not to be taken from the index (a built one, or one that was fetched and
-    opened before). ``accept(environment, python)`` is called before the exchange; what it raises undoes everything. The caller holds the
-    target (:func:`mmsetup.install.target.held`) and has called :func:`mmsetup.install.target.recover`.
+    ``wheels`` gives the wheel to install for packages whose file is not to be taken from the index (a built
+    one, or one that was fetched and opened before). ``accept(environment, python)`` is called before the
+    exchange; what it raises undoes everything. The caller holds the target
+    (:func:`mmsetup.install.target.held`) and has called :func:`mmsetup.install.target.recover`.
 
     Raises:
         DiskSpaceError, NetworkError, IntegrityError: as uv tells.
@@ -82,9 +83,19 @@ def install(
 def _make(
     lock: Lock, new: Path, interpreter: Path, wheels: Mapping[str, Path], *, prompt: str, offline: bool
 ) -> Path:
-    # Relocatable: scripts find their environment from where they lie, so it can be made here and work there.
+    # Relocatable: scripts find their environment from where they lie; it is made here and works there.
     uv.call(
-        ["venv", "--quiet", "--relocatable", "--no-project", "--prompt", prompt, "--python", interpreter, new],
+        [
+            "venv",
+            "--quiet",
+            "--relocatable",
+            "--no-project",
+            "--prompt",
+            prompt,
+            "--python",
+            interpreter,
+            new,
+        ],
         "make the environment",
     )
     python = new / "bin" / "python"
@@ -120,7 +131,7 @@ def _record_lock(lock: Lock, environment: Path) -> None:
 
 
 def disk_needed(lock: Lock) -> int:
-    """Estimate the bytes that an install takes on an empty cache: downloads unpacked once, and room for a build."""
+    """Estimate the bytes that an install takes on an empty cache, with room for a build."""
     return int(lock.download_bytes * _UNPACKED) + _MARGIN_BYTES
 
 
@@ -139,20 +150,9 @@ def ensure_space(lock: Lock, folders: Sequence[Path], *, free: Callable[[Path], 
         if left < needed:
             raise DiskSpaceError(
                 f"{place} has {left / 1e9:.1f} GB free, the install needs about {needed / 1e9:.1f} GB",
-                remedy="free some space (uv cache prune), or choose another disk with --env DIR and UV_CACHE_DIR",
+                remedy="uv cache prune  # or another disk: --env DIR and UV_CACHE_DIR",
             )
 
 
 def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
-
-
-def require_same(path: Path, sha256: str) -> None:
-    """Check a file against its hash.
-
-    Raises:
-        IntegrityError: it is another file.
-    """
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise IntegrityError(f"{path} has sha256 {found}, the lock says {sha256}", remedy="mmsetup lock")

@@ -1,11 +1,11 @@
-"""What mmsetup records inside an environment that it made: from what, for which machine, and with what result."""
+"""What mmsetup records inside an environment that it made: from what, for which machine, with what result."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ _SCHEMA = "mmsetup.manifest/1"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``fingerprint`` tells whether the same request on the same machine would give the same; ``packages`` maps names to versions.
+    """What an environment was made from.
 
-    ``lock_digest`` and ``file_hashes`` say what was installed, ``ops`` where the compiled ops came from, ``machine``, ``plan`` and ``smoke`` are
-    the documents of those stages.
+    ``fingerprint`` tells whether the same request on the same machine would give the same; ``packages`` maps
+    names to versions. ``lock_digest`` and ``file_hashes`` say what was installed, ``ops`` where the compiled
+    ops came from, ``machine``, ``plan`` and ``smoke`` are the documents of those stages.
     """
 
     fingerprint: str
@@ -36,7 +37,7 @@ class Manifest:
     lock_digest: str
     python: str
     packages: Mapping[str, str]
-    file_hashes: Mapping[str, str]
+    file_hashes: Mapping[str, Sequence[str]]
     ops: Mapping[str, Any]
     machine: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +65,9 @@ def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_diges
     if lock_digest:
         facts["lock"] = lock_digest
     else:
-        facts.update(request={**asdict(request), "offline": False}, catalog=catalog.digest, mmsetup=__version__)
+        facts.update(
+            request={**asdict(request), "offline": False}, catalog=catalog.digest, mmsetup=__version__
+        )
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -89,8 +92,8 @@ def write_manifest(environment: Path, manifest: Manifest) -> None:
 
 
 def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[str, ...]:
-    """Give what an environment lacks, or has in another version, of ``packages``; only folder names are looked at."""
-    present = {}
+    """Give what an environment lacks, or has in another version, of ``packages``; only folder names count."""
+    present: dict[str, str] = {}
     for folder in environment.glob("lib*/python3*/site-packages/*.dist-info"):
         name, _, version = folder.name.removesuffix(".dist-info").partition("-")
         present[canonicalize_name(name)] = version

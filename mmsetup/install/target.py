@@ -1,4 +1,4 @@
-"""The folder that an environment is to be made in: what is there now, who may work on it, and what an earlier run left."""
+"""The folder of an environment: what is there now, who may work on it, and what an earlier run left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RENAME_EXCHANGE = 2
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``state`` is ``absent`` (nothing or an empty folder), ``ours`` (mmsetup made it) or ``foreign`` (another tool did)."""
+    """A folder; ``state`` is ``absent`` (nothing, or empty), ``ours`` (mmsetup made it) or ``foreign``."""
 
     path: Path
     state: str
@@ -41,7 +41,9 @@ def examine(path: Path) -> Target:
     target = path.expanduser().resolve()
     parent = next(folder for folder in target.parents if folder.exists())
     if not parent.is_dir():
-        raise TargetError(f"{parent} is a file: {target} cannot be made in it", remedy="mmsetup install --env DIR")
+        raise TargetError(
+            f"{parent} is a file: {target} cannot be made in it", remedy="mmsetup install --env DIR"
+        )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(
             f"the folder {parent} cannot be written to",
@@ -108,8 +110,8 @@ def staging_folder(target: Path) -> Path:
 def recover(target: Path) -> str:
     """Undo what a run that was killed left behind; say in words what was done, or nothing.
 
-    To be called by the holder of the target. The environment that was there before is back afterwards, or the new one is in place and
-    whole: the exchange itself is a single step of the kernel.
+    To be called by the holder of the target. The environment that was there before is back afterwards, or
+    the new one is in place and whole: the exchange itself is a single step of the kernel.
     """
     staging = staging_folder(target)
     if not staging.exists():
@@ -124,7 +126,10 @@ def recover(target: Path) -> str:
 
 
 def swap(new: Path, target: Path) -> None:
-    """Put the new environment in the target's place; what was there before lies in ``new``'s place afterwards, or in ``old`` beside it."""
+    """Put the new environment in the target's place.
+
+    What was there before lies in ``new``'s place afterwards, or in ``old`` beside it.
+    """
     if not target.exists():
         new.rename(target)
         return

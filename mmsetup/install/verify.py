@@ -1,4 +1,4 @@
-"""Look at an environment from outside, right after it was made: is everything there, and do its parts belong together."""
+"""Look at an environment right after it was made: is everything there, and do its parts belong together."""
 
 from __future__ import annotations
 

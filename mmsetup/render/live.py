@@ -1,13 +1,17 @@
-"""Show on standard error what a stage is doing: a live line on a terminal, now and then a plain line elsewhere."""
+"""Show what a stage is doing: a live line on a terminal, now and then a plain line elsewhere."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["LiveProgress", "duration"]
 
@@ -17,8 +21,8 @@ _PLAIN_SECONDS = 10.0
 class LiveProgress:
     """A progress for people; use it as a context manager.
 
-    On a terminal the current stage has a spinner, a bar where its steps are counted, and the time left. Elsewhere (a log, CI) every note
-    is a line, and the state of a long stage is told every ten seconds.
+    On a terminal the current stage has a spinner, a bar where its steps are counted, and the time left.
+    Elsewhere (a log, CI) every note is a line, and the state of a long stage is told every ten seconds.
     """
 
     def __init__(self, console: Console) -> None:
@@ -30,7 +34,7 @@ class LiveProgress:
         self._title = ""
         self._told = 0.0
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> Self:
         if self._live:
             self._rich.start()
         return self

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 
 from mmsetup.render.live import duration
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mmsetup.road import Outcome
 
 __all__ = ["show_outcome"]
@@ -26,9 +27,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         from mmsetup.render.smoke import show_smoke  # noqa: PLC0415 (an unchanged environment has no report to show)
 
         show_smoke(outcome.smoke, console)
-    held = ", ".join(
-        f"{name} {outcome.packages[name]}" for name in _SHOWN if name in outcome.packages
-    )
+    held = ", ".join(f"{name} {outcome.packages[name]}" for name in _SHOWN if name in outcome.packages)
     if outcome.status == "unchanged":
         console.print(f"[green]nothing to do:[/] {where} is what this plan gives ({held})", highlight=False)
     else:
@@ -38,9 +37,8 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         console.print(f"[dim]{took}[/]", highlight=False)
     console.print("\nnext:", style="bold")
     console.print(f"  source {where}/bin/activate", highlight=False, soft_wrap=True)
-    console.print(
-        f"  python -m mmsetup smoke --env {where}  # trains the small model again", highlight=False, soft_wrap=True
-    )
+    again = f"  python3 -m mmsetup smoke --env {where}  # trains the small model again"
+    console.print(again, highlight=False, soft_wrap=True)
 
 
 def _short(path: Path) -> str:

@@ -1,0 +1,89 @@
+"""What is recorded in an environment, and what is noticed when it changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmsetup.catalog import load
+from mmsetup.install.manifest import (
+    Manifest,
+    fingerprint,
+    missing_packages,
+    read_manifest,
+    write_manifest,
+)
+from mmsetup.plan import Request
+from mmsetup.probe.machine import Cpu, Disk, Driver, Gpu, Libc, Machine, Memory, OperatingSystem
+
+MACHINE = Machine(
+    os=OperatingSystem("linux", "Debian GNU/Linux 12", "6.1"),
+    libc=Libc("glibc", "2.36"),
+    cpu=Cpu("x86_64", "a processor", 2, 2),
+    memory=Memory(1, 1),
+    disk=Disk(Path("/"), 1),
+    container=None,
+    driver=None,
+    gpus=(),
+    toolkits=(),
+    compilers=(),
+    interpreters=(),
+)
+MANIFEST = Manifest(
+    fingerprint="f",
+    created="now",
+    lock_digest="d",
+    python="3.10",
+    packages={"a": "1"},
+    file_hashes={},
+    ops={},
+)
+
+
+def test_a_manifest_reads_as_it_was_written(tmp_path: Path) -> None:
+    write_manifest(tmp_path, MANIFEST)
+    assert read_manifest(tmp_path) == MANIFEST
+    assert [path.name for path in (tmp_path / ".mmsetup").iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": "mmsetup.manifest/1"}', '{"schema": 7}'])
+def test_a_broken_manifest_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".mmsetup").mkdir()
+    (tmp_path / ".mmsetup" / "manifest.json").write_text(text)
+    assert read_manifest(tmp_path) is None
+
+
+def test_the_fingerprint_follows_what_a_plan_depends_on() -> None:
+    catalog, request = load(), Request()
+    mark = fingerprint(request, MACHINE, catalog)
+    assert mark == fingerprint(request, replace(MACHINE, memory=Memory(2, 2)), catalog)
+    others = {
+        fingerprint(replace(request, torch="2.0.1"), MACHINE, catalog),
+        fingerprint(request, replace(MACHINE, driver=Driver("535.1", "12.2", "nvml")), catalog),
+        fingerprint(request, replace(MACHINE, gpus=(Gpu(0, "a GPU", "sm_86", 1),)), catalog),
+        fingerprint(request, MACHINE, replace(catalog, digest="newer")),
+        fingerprint(request, MACHINE, catalog, "a lockfile"),
+    }
+    assert len(others | {mark}) == 6
+
+
+def test_offline_is_the_same_request() -> None:
+    catalog = load()
+    marks = {fingerprint(Request(offline=offline), MACHINE, catalog) for offline in (True, False)}
+    assert len(marks) == 1
+
+
+def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.10" / "site-packages"
+    (site / "Foo_Bar-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(tmp_path / "away")
+    noticed = missing_packages(tmp_path, {"foo-bar": "1.0", "gone": "2"})
+    assert len(noticed) == 2
+    assert "leads nowhere" in noticed[0]
+    assert noticed[1].startswith("gone 2")
+    (tmp_path / "away").write_text("")
+    assert missing_packages(tmp_path, {"foo-bar": "1.0"}) == ()
+    assert missing_packages(tmp_path, {"foo-bar": "1.1"}) != ()

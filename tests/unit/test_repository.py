@@ -1,0 +1,57 @@
+"""What must never stand in a file of the project, and what the README promises."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mmsetup import errors
+
+ROOT = Path(__file__).parents[2]
+# Spelled so that this file does not hold them itself.
+REGISTRIES = re.compile(
+    r"(py[p]i\.org|python[h]osted\.org|(deb|security|ftp|snapshot)\.de[b]ian\.org|registry\.n[p]mjs\.org)",
+    re.IGNORECASE,
+)
+HOMES = re.compile(r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/")
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("unwanted", [REGISTRIES, HOMES], ids=["registries", "homes"])
+def test_no_file_names_a_registry_or_a_home_folder(unwanted: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()[:100]}"
+        for path in tracked()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if unwanted.search(line)
+    ]
+    assert found == []
+
+
+def test_the_patterns_find_what_they_are_for() -> None:
+    assert REGISTRIES.search("https://py" + "pi.org/simple")
+    assert HOMES.search("see /ro" + "ot/x")
+
+
+def test_no_lock_of_the_package_manager_is_kept() -> None:
+    assert [path.name for path in tracked() if path.name == "uv.lock"] == []
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    listed = dict(
+        re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    codes = {str(getattr(errors, name).exit_code): name for name in errors.__all__ if name != "MmsetupError"}
+    assert listed == codes
