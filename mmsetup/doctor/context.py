@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from mmsetup.binary import elf, fatbin
@@ -17,7 +18,7 @@ from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.linkage import missing_symbols
 from mmsetup.catalog import Catalog, Family
-from mmsetup.doctor import libraries
+from mmsetup.doctor import declared, libraries
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
@@ -76,10 +77,27 @@ class Context:
         return tuple(sorted(found, key=lambda one: (not one.name.startswith("torch"), one.name)))
 
     @cached_property
+    def by_name(self) -> Mapping[str, Distribution]:
+        """Give the distributions by name; of two of one name that which Python would import."""
+        return {one.name: one for one in reversed(self.environment.distributions)}
+
+    @cached_property
+    def markers(self) -> dict[str, str]:
+        """Give the marker values of the environment's interpreter."""
+        return declared.markers_of(self.environment)
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """Give the names of the stack and of everything that it needs, declared or not."""
+        omitted = self.family.ops.omits if self.family else ()
+        names = [*(one.name for one in self.stack), *(Requirement(line).name for line in omitted)]
+        return declared.needed_by(names, self.by_name, self.markers)
+
+    @cached_property
     def versions(self) -> Mapping[str, Version]:
         """Give every version that conditions of the catalogue can speak of."""
         libc = self.machine.libc
-        found = {one.name: parsed(one.version) for one in reversed(self.environment.distributions)}
+        found = {name: parsed(one.version) for name, one in self.by_name.items()}
         found["python"] = parsed(self.environment.interpreter.minor)
         if self.environment.torch is not None:
             found["torch"] = parsed(self.environment.torch.version)

@@ -90,7 +90,10 @@ def importing(prefix: Path, what: str) -> str:
         [prefix / "bin" / "python", "-W", "ignore", "-c", f"import {what}"],
         capture_output=True,
         text=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
+        env={
+            **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         check=False,
     )
     return (done.stderr.strip().splitlines() or ["ended"])[-1] if done.returncode else ""
@@ -208,6 +211,15 @@ def test_a_torchvision_of_another_release(broken, errors):
     assert errors(broken) == ["MM301"]
 
 
+def test_opencv_cut_short(broken, errors):
+    (place,) = (packages(broken) / "cv2").glob("*.so")
+    half = place.read_bytes()[: place.stat().st_size // 2]
+    place.unlink()
+    place.write_bytes(half)
+    assert importing(broken, "cv2")
+    assert errors(broken) == ["MM105"]
+
+
 def test_a_library_of_torch_cut_short(broken, errors):
     place = packages(broken) / "torch" / "lib" / "libtorch_python.so"
     half = place.read_bytes()[: place.stat().st_size // 2]
@@ -233,6 +245,12 @@ def test_torchvision_removed(broken, errors):
     uv(broken, "uninstall", "torchvision")
     assert "torchvision" in importing(broken, "mmcv.runner")
     assert errors(broken) == ["MM112"]
+
+
+def test_a_setuptools_without_pkg_resources(broken, errors):
+    uv(broken, "install", "--no-deps", "setuptools==82.0.1")
+    assert "pkg_resources" in importing(broken, "mmcv")
+    assert errors(broken) == ["MM402"]
 
 
 def test_mmcv_removed(broken, errors):

@@ -1,8 +1,9 @@
-"""MM10x: what is installed, and who owns it."""
+"""MM10x: what is installed, who owns it, and whether it is whole."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from mmsetup.doctor.context import OPS_MODULE, Context
 from mmsetup.doctor.model import Observation, check
 from mmsetup.probe.machine import Distribution
 
-__all__ = ["lacks_a_part", "left_behind", "owned_twice", "traces"]
+__all__ = ["lacks_a_part", "left_behind", "not_whole", "owned_twice", "traces"]
 
 _SHARED = {OPS_MODULE: "error", "mmengine": "error", "cv2": "warning"}
+_LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
+# What MM201, MM202 and MM302 tell with more insight.
+_TOLD_ELSEWHERE = re.compile(r"mmcv/_ext\.|torch/lib/")
 _MOST_NAMED = 5
 
 
@@ -125,6 +129,47 @@ def traces(context: Context) -> Iterator[Observation]:
         )
 
 
+@check(
+    "MM105",
+    title="A compiled file is missing or not as it was installed",
+    cause="A download, a copy or a disk that filled up left part of a file, or something else replaced it.",
+    looks_at="The shared libraries in the RECORD of every distribution, and their sizes on the disk. "
+    "It is an error for torch, OpenMMLab and what they need, else a warning.",
+    remedy="Install the distribution again.",
+)
+def not_whole(context: Context) -> Iterator[Observation]:
+    """Observe compiled files that are gone or have another size than when they were installed."""
+    for one in context.environment.distributions:
+        different = [
+            f"{one.path.parent / name}: {state}"
+            for name, size in _libraries(one)
+            if (state := _difference(one.path.parent / name, size))
+        ]
+        if different:
+            yield Observation(
+                "error" if one.name in context.needed else "warning",
+                f"{one.name} {one.version} is not whole: {len(different)} compiled file(s) differ",
+                _few(different),
+                context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+            )
+
+
+def _libraries(one: Distribution) -> Iterator[tuple[str, int]]:
+    for row in _rows(one):
+        if len(row) > 2 and _LIBRARY.search(row[0]) and not _TOLD_ELSEWHERE.match(row[0]):  # noqa: PLR2004
+            yield row[0], int(row[2]) if row[2].isdigit() else -1
+
+
+def _difference(path: Path, size: int) -> str:
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        return "gone"
+    except OSError as error:
+        return str(error.strerror)
+    return f"{found} bytes instead of {size}" if size not in {-1, found} else ""
+
+
 def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
     if module != OPS_MODULE:
         return context.install(f"{owners[-1].name}=={owners[-1].version}")
@@ -132,11 +177,16 @@ def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> 
 
 
 def _recorded(owner: Distribution) -> frozenset[Path]:
+    return frozenset(owner.path.parent / row[0] for row in _rows(owner) if row)
+
+
+def _rows(owner: Distribution) -> list[list[str]]:
+    """Read the RECORD (name, hash, size); one that is missing or none has no rows."""
     try:
         with (owner.path / "RECORD").open(encoding="utf-8", errors="replace", newline="") as file:
-            return frozenset(owner.path.parent / row[0] for row in csv.reader(file) if row)
+            return list(csv.reader(file))
     except (OSError, csv.Error):
-        return frozenset()
+        return []
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ class Site:
         tops = {top_level} if top_level else {path.partition("/")[0] for path in files or {}}
         (folder / "top_level.txt").write_text("".join(f"{top}\n" for top in sorted(tops)))
         owned = [path for top in tops for path in sorted((self.packages / top).rglob("*")) if path.is_file()]
-        record = "".join(f"{path.relative_to(self.packages)},,\n" for path in owned)
+        record = "".join(f"{path.relative_to(self.packages)},,{path.stat().st_size}\n" for path in owned)
         (folder / "RECORD").write_text(record + f"{folder.name}/RECORD,,\n")
         return folder
 
@@ -179,6 +179,7 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site.add("opencv-python-headless", "4.11.0.86", {"cv2/__init__.py": ""}, requires=["numpy>=1.21"])
     site.add("numpy", "1.26.4", {"numpy/__init__.py": ""})
     site.add("yapf", "0.40.1", {"yapf/__init__.py": ""})
+    site.add("setuptools", "80.9.0", {"setuptools/__init__.py": ""})
     return site.prefix
 
 

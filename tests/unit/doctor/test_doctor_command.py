@@ -34,12 +34,12 @@ def test_an_interpreter_names_its_environment(command, site):
 
 def test_errors_come_first_and_are_raised(command, site):
     site.extension.unlink()
-    site.add("setuptools", "82.0.0", top_level="setuptools")
+    (site.packages / "~umpy").mkdir()
     done = command("doctor", "--env", site.prefix)
     assert isinstance(done.exception, CheckFailedError)
     assert done.exception.remedy == "mmsetup explain MM201"
     assert "1 error, 1 warning" in str(done.exception)
-    assert done.stdout.index("error MM201") < done.stdout.index("warning MM402")
+    assert done.stdout.index("error MM201") < done.stdout.index("warning MM104")
     assert f"mend   mmsetup install --env {site.prefix}" in done.stdout
 
 
@@ -56,7 +56,7 @@ def test_json_is_one_document_with_errors_too(command, site):
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_strict_counts_warnings(command, site, form):
-    site.add("setuptools", "82.0.0", top_level="setuptools")
+    (site.packages / "~umpy").mkdir()
     assert command("doctor", "--env", site.prefix, *form).exit_code == 0
     assert command("doctor", "--env", site.prefix, "--strict", *form).exit_code == 1
 

@@ -1,7 +1,9 @@
 """MM101 to MM112: what is installed, who owns it, and what it needs."""
 
 import json
+import os
 import shutil
+import time
 
 import pytest
 
@@ -76,6 +78,47 @@ def test_what_an_interrupted_pip_left_is_a_warning(site, examine):
     assert (finding.id, finding.severity) == ("MM104", "warning")
 
 
+def test_a_compiled_file_of_another_size_is_an_error(site, examine):
+    library = site.packages / "cv2" / "cv2.abi3.so"
+    size = library.stat().st_size
+    os.truncate(library, 3000)
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM105"
+    assert finding.evidence == (f"{library}: 3000 bytes instead of {size}",)
+    assert finding.remedy.endswith("opencv-python-headless==4.11.0.86")
+
+
+def test_a_compiled_file_that_is_gone_is_an_error(site, examine):
+    (site.packages / "cv2" / "cv2.abi3.so").unlink()
+    assert [finding.id for finding in examine(site).of("error")] == ["MM105"]
+
+
+def test_a_compiled_file_of_something_else_is_a_warning(site, examine):
+    site.compile("other/_fast.so")
+    site.add("other", "1.0", {"other/__init__.py": ""})
+    os.truncate(site.packages / "other" / "_fast.so", 10)
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM105", "warning")
+
+
+def test_a_record_without_sizes_proves_nothing(site, examine):
+    record = site.packages / "opencv_python_headless-4.11.0.86.dist-info" / "RECORD"
+    record.write_text("cv2/cv2.abi3.so,,\ncv2/__init__.py,,\n")
+    os.truncate(site.packages / "cv2" / "cv2.abi3.so", 3000)
+    assert examine(site).findings == ()
+
+
+def test_a_thousand_distributions_are_examined_in_a_second(site, examine):
+    for number in range(1000):
+        folder = site.packages / f"part{number}-1.0.dist-info"
+        folder.mkdir()
+        wanted = "".join(f"Requires-Dist: part{(number + step) % 1000}>=1\n" for step in range(1, 6))
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: part{number}\nVersion: 1.0\n{wanted}")
+    began = time.monotonic()
+    assert examine(site).findings == ()
+    assert time.monotonic() - began < 5
+
+
 def test_a_missing_requirement_of_the_stack_is_an_error(site, examine):
     site.remove("yapf")
     (finding,) = examine(site).of("error")
@@ -131,6 +174,11 @@ def test_opencv_that_nobody_declares_is_missing(site, examine):
 def test_torchvision_that_nobody_declares_is_missing(site, errors):
     site.remove("torchvision")
     shutil.rmtree(site.packages / "torchvision")
+    assert errors(site) == ["MM112"]
+
+
+def test_setuptools_that_nobody_declares_is_missing(site, errors):
+    site.remove("setuptools")
     assert errors(site) == ["MM112"]
 
 

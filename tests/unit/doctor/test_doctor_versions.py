@@ -145,8 +145,14 @@ def test_yapf_is_an_error_with_an_mmcv_that_passes_verify(site, errors):
     assert errors(site) == ["MM402"]
 
 
-def test_setuptools_is_a_warning(site, examine):
-    site.add("setuptools", "82.0.0", top_level="setuptools")
+@pytest.mark.parametrize("version", ["70.3.0", "82.0.0"])
+def test_a_setuptools_without_pkg_resources_is_an_error(site, errors, version):
+    site.change("setuptools", version)
+    assert errors(site) == ["MM402"]
+
+
+def test_a_break_that_not_everybody_meets_is_a_warning(site, examine):
+    site.change("opencv-python-headless", "4.12.0.88")
     diagnosis = examine(site)
     assert [(finding.id, finding.severity) for finding in diagnosis.findings] == [("MM402", "warning")]
 
