@@ -1,9 +1,9 @@
 """Read which GPU architectures libraries hold code for, from the headers in their ``.nv_fatbin`` sections.
 
-The section is a row of fat binaries, each on a boundary of eight bytes: a header (magic number, version, size
-of the header, size of what follows) and entries (kind, size of the header, size of the code, architecture,
-flags). NVIDIA does not document the layout; it was read from what nvcc 11.7 and 13.0 write. Only headers are
-touched, so that a section of 600 MB costs some thousand bytes.
+The section is a row of fat binaries, each on a boundary of eight bytes: a header (magic number, version,
+size of the header, size of what follows) and entries (kind, size of the header, size of the code,
+architecture, flags). NVIDIA does not document the layout; it was read from what nvcc 13.0 writes and from
+torch's libraries. Only headers are touched, so that a section of 600 MB costs some thousand bytes.
 
 A library also holds the code of the static libraries that were linked into it, and those were compiled for
 other architectures: of the 302 fat binaries in the largest library of torch 1.13.1, 50 hold ``sm_35``, for

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from uv import find_uv_bin
-
-from mmsetup import process
+from mmsetup import uv
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import Recipe
-from mmsetup.errors import BuildError, ProcessError
+from mmsetup.errors import BuildError
 
 __all__ = ["BuildEnvironment", "make_environment", "variables"]
 
-_SECONDS_TO_SYNC = 3600.0
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "TMPDIR", "TZ", "USER")
 _PASSED_ON_FOR_GPU = ("CUDA_HOME", "CUDA_PATH")
 
@@ -48,26 +45,19 @@ def make_environment(recipe: Recipe, folder: Path) -> BuildEnvironment:
     have one of the hashes in the requirements.
 
     Raises:
-        BuildError: uv could not make it; the evidence is what uv said.
+        NetworkError, DiskSpaceError, IntegrityError, ProcessError: as :func:`mmsetup.uv.call` tells.
+        BuildError: uv made no environment.
     """
     place = folder / "environment"
     requirements = folder / "requirements.txt"
     requirements.write_text("\n".join(recipe.requirements) + "\n", encoding="utf-8")
     python = place / "bin" / "python"
-    uv = find_uv_bin()
     commands: tuple[list[str | Path], ...] = (
-        [uv, "venv", "--quiet", "--no-project", "--python", recipe.python.path, place],
-        [uv, "pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", python, requirements],
+        ["venv", "--quiet", "--no-project", "--python", recipe.python.path, place],
+        ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", python, requirements],
     )
-    try:
-        for command in commands:
-            process.run(command, env=process.clean_environment(), timeout=_SECONDS_TO_SYNC)
-    except ProcessError as error:
-        raise BuildError(
-            f"The environment in which {recipe.distribution} {recipe.version} is built could not be made.",
-            remedy="Read what uv says above; when a host does not answer, run the same command again.",
-            evidence=error.evidence,
-        ) from error
+    for command in commands:
+        uv.call(command, f"make the environment in which {recipe.distribution} {recipe.version} is built")
     found = sorted(place.glob("lib/python*/site-packages"))
     if not found:
         raise BuildError(f"uv made no environment in {place}")

@@ -20,7 +20,7 @@ from uv import find_uv_bin
 
 from mmsetup.binary import wheel
 from mmsetup.build import Recipe, build, check, fetch
-from mmsetup.errors import BuildError
+from mmsetup.errors import BuildError, IntegrityError
 from mmsetup.paths import cache_folder, state_folder
 from mmsetup.probe import probe
 from mmsetup.progress import Silent
@@ -307,7 +307,7 @@ def test_what_cannot_be_built_is_told(tiny, toolchain, change, complaint):
 def test_an_environment_that_cannot_be_made_is_told(tiny, toolchain):
     recipe, sdist = tiny()
     wrong = replace(recipe, requirements=("wheel==0.45.0 --hash=sha256:" + "0" * 64,))
-    with pytest.raises(BuildError, match="could not be made") as caught:
+    with pytest.raises(IntegrityError, match="locked hash") as caught:
         build(wrong, sdist=sdist, toolchain=toolchain, progress=Silent())
     assert "hash" in " ".join(caught.value.evidence).lower()
 
