@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmsetup.doctor.context import OPS_MODULE, Context
+from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.model import Observation, check
 from mmsetup.probe.machine import Distribution
 
@@ -35,11 +37,12 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
     environment = context.environment
     here = ", ".join(f"{one.name} {one.version}" for one in context.stack) or "nothing of torch or OpenMMLab"
     evidence = (f"installed: {here}", *(f"site-packages: {folder}" for folder in environment.site_packages))
-    if environment.torch is None:
+    if environment.torch is None and not _is_elsewhere(context, "torch"):
         damage = tuple(note for note in environment.notes if "torch" in note)
         yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
     needs_ops = [one.name for one in context.stack if one.name.startswith(("mm", "onedl-"))]
-    if needs_ops and not context.owners(OPS_MODULE) and context.folder(OPS_MODULE) is None:
+    has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_MODULE])
+    if needs_ops and not has_ops and context.folder(OPS_MODULE) is None:
         yield Observation(
             "error", f"{', '.join(needs_ops)} need mmcv, and it is not here", evidence, context.make_again
         )
@@ -152,6 +155,19 @@ def not_whole(context: Context) -> Iterator[Observation]:
                 _few(different),
                 context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
             )
+
+
+def _is_elsewhere(context: Context, name: str) -> bool:
+    """Tell whether a distribution is installed from a checkout, with its files outside site-packages."""
+    one = context.by_name.get(name)
+    if one is None:
+        return False
+    try:
+        origin = json.loads((one.path / "direct_url.json").read_text(encoding="utf-8"))
+        is_editable = bool(origin["dir_info"]["editable"])
+    except (OSError, ValueError, KeyError, TypeError):
+        is_editable = False
+    return is_editable or one.path.parent not in context.environment.site_packages
 
 
 def _libraries(one: Distribution) -> Iterator[tuple[str, int]]:

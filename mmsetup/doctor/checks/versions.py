@@ -63,7 +63,7 @@ def known_limit(context: Context) -> Iterator[Observation]:
             if version is not None and not bound.specifier.contains(version, prereleases=True):
                 yield Observation(
                     "error" if found.severity == "error" else "warning",
-                    f"{bound.name} {version} is not {bound.specifier}: {found.effect}",
+                    f"{bound.name} {version} is outside {bound.specifier}: {found.effect}",
                     _evidence(context, found),
                     context.install(str(bound)),
                 )

@@ -27,6 +27,18 @@ def test_a_stack_without_torch_lacks_a_part(site, examine):
     assert {finding.id for finding in examine(site, ignore=["MM111"]).of("error")} == {"MM101"}
 
 
+def test_metadata_of_mmcv_without_its_folder_lacks_a_part(site, errors):
+    shutil.rmtree(site.packages / "mmcv")
+    assert errors(site) == ["MM101"]
+
+
+def test_an_mmcv_that_is_installed_from_a_checkout_is_not_missing(site, errors):
+    shutil.rmtree(site.packages / "mmcv")
+    info = site.packages / "mmcv_full-1.7.2.dist-info"
+    (info / "direct_url.json").write_text('{"url": "file:///src/mmcv", "dir_info": {"editable": true}}')
+    assert errors(site) == []
+
+
 def test_torch_with_an_unreadable_version_file_is_shown_as_damage(site, examine):
     (site.packages / "torch" / "version.py").write_text("cuda = (")
     finding = examine(site, select=["MM101"]).of("error")[0]

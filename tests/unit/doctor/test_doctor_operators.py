@@ -59,6 +59,16 @@ def test_another_cuda_runtime_is_found(site, examine):
     assert any("libcudart-e409450e.so.11.0" in line for line in finding.evidence)
 
 
+def test_operators_for_cuda_beside_a_torch_without(site, examine):
+    cpu_build(site)
+    (site.packages / "torch" / "lib" / "libcudart-e409450e.so.11.0").unlink()
+    site.compile(str(site.extension), needs=["libc10.so", "libcublasLt.so.9"], calls=["_ZN2at5emptyEv"])
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM203"
+    assert finding.message.endswith("brings no CUDA")
+    assert "torch's own: none" in finding.evidence
+
+
 def test_a_cuda_runtime_that_the_system_has_is_a_warning(site, examine, tmp_path, monkeypatch):
     site.compile(str(site.extension), needs=["libcudart.so.9.9"])
     shutil.copy(site.scratch / "libcudart.so.9.9", tmp_path)
