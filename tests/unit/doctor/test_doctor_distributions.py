@@ -4,8 +4,12 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
+
+from mmsetup.doctor import doctor
+from mmsetup.probe import environment
 
 
 def test_an_empty_environment_lacks_torch(bare, errors):
@@ -165,9 +169,12 @@ def test_requirements_whose_marker_does_not_hold_are_not_missing(site, examine, 
     assert examine(site).findings == ()
 
 
-def test_markers_are_those_of_the_environment(site, examine):
-    site.change("yapf", "0.40.1", requires=["backport; python_version < '3.99'"])
-    assert [finding.id for finding in examine(site).findings] == ["MM111"]
+def test_markers_are_those_of_the_environment_not_of_this_interpreter(site, machine, catalog):
+    site.change("yapf", "0.40.1", requires=["backport; python_version < '3.8'"])
+    found = environment(site.prefix)
+    assert doctor(found, machine, catalog).findings == ()
+    old = replace(found, interpreter=replace(found.interpreter, version="3.7.16"))
+    assert [finding.id for finding in doctor(old, machine, catalog, select=["MM111"]).findings] == ["MM111"]
 
 
 def test_a_line_that_is_no_requirement_is_passed_over(site, examine):

@@ -12,8 +12,8 @@ from mmsetup.probe.machine import Libc
 
 def test_a_torchvision_of_another_release_is_no_partner(site, examine):
     site.change("torchvision", "0.15.2", requires=["numpy", "torch (==2.0.1)"])
-    (finding,) = examine(site).of("error")
-    assert finding.id == "MM301"
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM301", "error")
     assert "torchvision 0.15.2 declares torch==2.0.1" in finding.evidence
     assert finding.remedy.endswith("torch==1.13.1 torchvision==0.14.1")
 
