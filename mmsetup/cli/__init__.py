@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from mmsetup import __version__
-from mmsetup.cli import build, install, lock, plan, probe
+from mmsetup.cli import build, doctor, explain, install, lock, plan, probe, smoke
 from mmsetup.errors import InternalError, InterruptedByUserError, MmsetupError
 
 __all__ = ["app", "main"]
@@ -33,6 +33,9 @@ app.command("probe")(probe.command)
 app.command("plan")(plan.command)
 app.command("lock")(lock.command)
 app.command("build")(build.command)
+app.command("smoke")(smoke.command)
+app.command("doctor")(doctor.command)
+app.command("explain")(explain.command)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,96 @@
+"""The frame of the command line: how errors end a process, and what stands on which stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def mmsetup(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mmsetup", *args],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_help_lists_the_commands_in_the_order_of_the_road(tmp_path: Path) -> None:
+    done = mmsetup("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    places = [
+        done.stdout.index(f" {name} ")
+        for name in ("install", "probe", "plan", "lock", "build", "smoke", "doctor", "explain")
+    ]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "command", ["install", "probe", "plan", "lock", "build", "smoke", "doctor", "explain"]
+)
+def test_every_command_tells_its_options_and_takes_json(tmp_path: Path, command: str) -> None:
+    done = mmsetup(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+
+
+def test_help_imports_no_stage() -> None:
+    code = (
+        "import sys; sys.argv = ['mmsetup', '--help']\n"
+        "from mmsetup.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in sys.modules if name.startswith('mmsetup.') and name.split('.')[1] in "
+        "{'probe', 'plan', 'catalog', 'lock', 'build', 'install', 'smoke', 'doctor', 'binary'}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_error_ends_with_its_code_and_a_command_that_mends(tmp_path: Path) -> None:
+    done = mmsetup("plan", "--family", "mmcv-ful", "--offline", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "mmcv-full" in done.stderr
+    assert "try:" in done.stderr
+
+
+def test_with_json_an_error_is_one_document_on_standard_output(tmp_path: Path) -> None:
+    done = mmsetup("plan", "--family", "none", "--offline", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert told["schema"] == "mmsetup.error/1"
+    assert (told["error"], told["exit_code"], done.returncode) == ("RequestError", 2, 2)
+
+
+def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
+    assert mmsetup("plan", "--no-such-option", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "other"])
+def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    done = mmsetup("install", "--env", place, cwd=tmp_path)
+    assert done.returncode == 7
+    assert "--env" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "other"]
+
+
+def test_a_lockfile_that_is_not_there(tmp_path: Path) -> None:
+    done = mmsetup("install", "--lock", "no.txt", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "mmsetup lock" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version(tmp_path: Path) -> None:
+    from mmsetup import __version__
+
+    assert mmsetup("--version", cwd=tmp_path).stdout == f"mmsetup {__version__}\n"
