@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from mmsetup.catalog.model import (
     Architectures,
@@ -48,6 +49,7 @@ _FILES = (
     "sources.toml",
     "breaks.toml",
 )
+_NUMBERS = 3
 T = TypeVar("T")
 
 
@@ -73,7 +75,8 @@ def load(folder: Path = _DATA) -> Catalog:
         toolkit_drivers=tuple(reader.each("drivers.json", "toolkits", _toolkit)),
         minor_compatibility=tuple(reader.each("drivers.json", "minor_version_compatibility", _minor)),
     )
-    faults.extend(_contradictions(catalog))
+    if len(contents) == len(_FILES):
+        faults.extend(_contradictions(catalog))
     if faults:
         raise CatalogError(
             f"the catalogue in {folder} has {len(faults)} fault(s)",
@@ -88,39 +91,55 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], str, list[str]]:
     faults: list[str] = []
     digest = hashlib.sha256()
     for name in _FILES:
-        try:
-            raw = (folder / name).read_bytes()
-            digest.update(name.encode() + b"\0" + raw)
-            document = json.loads(raw) if name.endswith(".json") else tomllib.loads(raw.decode())
-            contents[name] = document if isinstance(document, dict) else {}
-        except (OSError, ValueError) as error:
-            faults.append(f"{name}: {error}")
-            contents[name] = {}
+        raw, document = _document(folder / name)
+        digest.update(name.encode() + b"\0" + raw)
+        if isinstance(document, dict):
+            contents[name] = document
+        else:
+            faults.append(f"{name}: {document}")
     return contents, digest.hexdigest(), faults
 
 
+def _document(path: Path) -> tuple[bytes, dict[str, Any] | str]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return b"", f"cannot be read: {error.strerror}"
+    try:
+        document = json.loads(raw) if path.suffix == ".json" else tomllib.loads(raw.decode())
+    except ValueError as error:
+        return raw, str(error)
+    return raw, document if isinstance(document, dict) else "it is no table"
+
+
 class _Reader:
-    """Turns the entries of a file into values; an entry that does not fit becomes a fault that names its place."""
+    """Turns the entries of a file into values; one that does not fit becomes a fault that names its place."""
 
     def __init__(self, contents: Mapping[str, Mapping[str, Any]], faults: list[str]) -> None:
         self._contents = contents
         self._faults = faults
 
     def each(self, name: str, key: str, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-        for number, entry in enumerate(self._contents[name].get(key, ())):
-            try:
-                yield make(entry)
-            except KeyError as error:
-                self._faults.append(f"{name}: {key}[{number}] lacks {error}")
-            except (
-                TypeError,
-                AttributeError,
-                ValueError,
-                InvalidVersion,
-                InvalidSpecifier,
-                InvalidRequirement,
-            ) as error:
-                self._faults.append(f"{name}: {key}[{number}]: {error}")
+        if name not in self._contents:
+            return
+        entries = self._contents[name].get(key)
+        if not isinstance(entries, list) or not entries:
+            self._faults.append(f"{name}: there is no list of {key}")
+            return
+        for number, entry in enumerate(entries):
+            made = self._made(f"{name}: {key}[{number}]", entry, make)
+            if made is not None:
+                yield made
+
+    def _made(self, place: str, entry: Any, make: Callable[[Mapping[str, Any]], T]) -> T | None:
+        try:
+            return make(entry)
+        except KeyError as error:
+            self._faults.append(f"{place} lacks {error}")
+        # What packaging raises for versions, specifiers and requirements are ValueErrors.
+        except (TypeError, AttributeError, ValueError) as error:
+            self._faults.append(f"{place}: {error}")
+        return None
 
 
 def _torch(entry: Mapping[str, Any]) -> TorchRelease:
@@ -134,7 +153,7 @@ def _torch(entry: Mapping[str, Any]) -> TorchRelease:
             variant: Architectures(tuple(held["sass"]), tuple(held["ptx"]), held["certainty"])
             for variant, held in entry["architectures"].items()
         },
-        sources=dict(entry["sources"]),
+        sources={topic: _text(entry["sources"], topic) for topic in _not_empty(entry["sources"], "sources")},
     )
 
 
@@ -149,12 +168,12 @@ def _family(entry: Mapping[str, Any]) -> Family:
             versions=tuple(Version(version) for version in ops["versions"]),
             requires=_requirements(ops["requires"]),
             omits=_requirements(ops["omits"]),
-            source=ops["source"],
+            source=_text(ops, "source"),
         ),
         segmentation=Segmentation(
             distribution=segmentation["distribution"],
             versions=tuple(Version(version) for version in segmentation["versions"]),
-            source=segmentation["source"],
+            source=_text(segmentation, "source"),
         ),
         proven=tuple(
             Proven(
@@ -162,11 +181,13 @@ def _family(entry: Mapping[str, Any]) -> Family:
                 torch=Version(proof["torch"]),
                 ops=Version(proof["ops"]),
                 segmentation=Version(proof["segmentation"]),
-                source=proof["source"],
+                source=_text(proof, "source"),
             )
             for proof in entry["proven"]
         ),
-        build=BuildNeeds(_requirements(build["requires"]), dict(build["environment"]), build["source"]),
+        build=BuildNeeds(
+            _requirements(build["requires"]), dict(build["environment"]), _text(build, "source")
+        ),
     )
 
 
@@ -180,7 +201,7 @@ def _source(entry: Mapping[str, Any]) -> Source:
         page=entry["page"],
         mirror_variables=tuple(entry["mirror_variables"]),
         distributions=tuple(entry["distributions"]),
-        source=entry["source"],
+        source=_text(entry, "source"),
     )
 
 
@@ -191,7 +212,7 @@ def _wheels(entry: Mapping[str, Any]) -> WheelGroup:
         torch=Version(entry["torch"]),
         versions=tuple(Version(version) for version in entry["versions"]),
         certainty=entry["certainty"],
-        source=entry["source"],
+        source=_text(entry, "source"),
     )
 
 
@@ -203,7 +224,7 @@ def _gate(entry: Mapping[str, Any]) -> Gate:
         minimum=Version(entry["minimum"]),
         maximum=Version(entry["maximum"]),
         maximum_inclusive=bool(entry["maximum_inclusive"]),
-        source=entry["source"],
+        source=_text(entry, "source"),
     )
     if gate.minimum > gate.maximum:
         raise ValueError(f"{gate.distribution} {gate.version} admits no version of {gate.on}")
@@ -221,7 +242,7 @@ def _break(entry: Mapping[str, Any]) -> Break:
         reject=bool(entry.get("reject", False)),
         caution=bool(entry.get("caution", False)),
         certainty=entry["certainty"],
-        source=tuple(entry["source"]),
+        source=tuple(str(line) for line in _not_empty(entry["source"], "source")),
         severity=entry.get("severity", "warning"),
     )
     if found.severity not in {"error", "warning"}:
@@ -232,11 +253,24 @@ def _break(entry: Mapping[str, Any]) -> Break:
 
 
 def _toolkit(entry: Mapping[str, Any]) -> ToolkitDriver:
-    return ToolkitDriver(entry["cuda"], Version(entry["linux_minimum"]), entry["source"])
+    return ToolkitDriver(entry["cuda"], Version(entry["linux_minimum"]), _text(entry, "source"))
 
 
 def _minor(entry: Mapping[str, Any]) -> MinorCompatibility:
-    return MinorCompatibility(int(entry["major"]), Version(entry["linux_minimum"]), entry["source"])
+    return MinorCompatibility(int(entry["major"]), Version(entry["linux_minimum"]), _text(entry, "source"))
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    text = entry[name]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{name} is empty")
+    return text
+
+
+def _not_empty(found: Any, name: str) -> Any:
+    if not found:
+        raise ValueError(f"{name} is empty")
+    return found
 
 
 def _requirements(lines: list[str]) -> tuple[str, ...]:
@@ -244,24 +278,34 @@ def _requirements(lines: list[str]) -> tuple[str, ...]:
 
 
 def _contradictions(catalog: Catalog) -> Iterator[str]:
-    known = {release.version for release in catalog.torch}
-    if len(known) != len(catalog.torch):
-        yield "torch.json: a release is listed twice"
+    known = [release.version for release in catalog.torch]
+    yield from _twice("torch.json", known)
+    yield from _twice("sources.toml", [source.name for source in catalog.sources])
+    yield from _twice("breaks.toml", [found.id for found in catalog.breaks])
+    yield from _twice("families.toml", [family.name for family in catalog.families])
     for release in catalog.torch:
         if release.default_variant not in (*release.index_variants, "cpu", "cu102"):
-            yield f"torch.json: {release.version}: the default variant {release.default_variant} is on no index"
-    sources = {source.name for source in catalog.sources}
-    if len(sources) != len(catalog.sources):
-        yield "sources.toml: a source is listed twice"
-    identifiers = [found.id for found in catalog.breaks]
-    yield from (f"breaks.toml: {name} stands twice" for name in set(identifiers) if identifiers.count(name) > 1)
+            yield f"torch.json: {release.version}: its default variant {release.default_variant} is nowhere"
     for family in catalog.families:
-        for proof in family.proven:
-            place = f"families.toml: {family.name}: the proven set with torch {proof.torch}"
-            if proof.torch not in known:
-                yield f"{place} names a torch that torch.json lacks"
-            if proof.ops not in family.ops.versions or proof.segmentation not in family.segmentation.versions:
-                yield f"{place} names versions that the family lacks"
-            gate = catalog.gate(family.segmentation.distribution, proof.segmentation)
-            if gate is not None and not gate.admits(proof.ops):
-                yield f"{place} does not pass the gate of {gate.distribution} {gate.version}"
+        yield from (f"families.toml: {family.name}: {fault}" for fault in _impossible(family, catalog))
+
+
+def _twice(name: str, keys: list[Any]) -> Iterator[str]:
+    return (f"{name}: {key} stands there twice" for key, count in Counter(keys).items() if count > 1)
+
+
+def _impossible(family: Family, catalog: Catalog) -> Iterator[str]:
+    known = {release.version for release in catalog.torch}
+    for version in family.ops.versions:
+        # Releases compare the numbers of a version in ways of their own (see Gate); three numbers are safe.
+        if len(version.release) != _NUMBERS or version.is_prerelease:
+            yield f"how gates take {version} is not known: it has not three numbers"
+    for proof in family.proven:
+        place = f"the proven set with torch {proof.torch}"
+        if proof.torch not in known:
+            yield f"{place} names a torch that torch.json lacks"
+        if proof.ops not in family.ops.versions or proof.segmentation not in family.segmentation.versions:
+            yield f"{place} names versions that the family lacks"
+        gate = catalog.gate(family.segmentation.distribution, proof.segmentation)
+        if gate is not None and not gate.admits(proof.ops):
+            yield f"{place} does not pass the gate of {gate.distribution} {gate.version}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 __all__ = [
     "Architectures",
@@ -39,8 +42,8 @@ class Architectures:
 class TorchRelease:
     """A torch release on Linux x86-64.
 
-    ``pythons`` are those for which both it and its partner torchvision have wheels; ``default_variant`` is the CUDA variant of the
-    wheel on the default index; ``index_variants`` those on PyTorch's own.
+    ``pythons`` are those for which both it and its partner torchvision have wheels; ``default_variant`` is
+    the CUDA variant of the wheel on the default index; ``index_variants`` those on PyTorch's own.
     """
 
     version: Version
@@ -54,7 +57,11 @@ class TorchRelease:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The range of mmcv that a release asserts when it is imported."""
+    """The range of mmcv that a release asserts when it is imported.
+
+    Releases compare in two ways of their own, lists of numbers of any length or padded ones; for versions of
+    three numbers, and the catalogue has no others of the ops, both agree with the order of PEP 440.
+    """
 
     distribution: str
     version: str
@@ -70,12 +77,18 @@ class Gate:
             return False
         return version <= self.maximum if self.maximum_inclusive else version < self.maximum
 
+    @property
+    def range(self) -> str:
+        """Give the assertion as people write it: ``mmcv >=1.3.13,<1.8.0``."""
+        return f"{self.on} >={self.minimum},{'<=' if self.maximum_inclusive else '<'}{self.maximum}"
+
 
 @dataclass(frozen=True, slots=True)
 class OpsDistribution:
     """The distribution with the compiled ops, newest version first.
 
-    ``requires`` is what its metadata would say if it could be read; ``omits`` is what it imports all the same.
+    ``requires`` is what its metadata would say if it could be read; ``omits`` is what it imports all the
+    same.
     """
 
     distribution: str
@@ -131,8 +144,9 @@ class Family:
 class Source:
     """A place that files come from.
 
-    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``page`` its address with ``{base}``, ``{variant}``,
-    ``{torch}`` and ``{distribution}`` to be filled in; the first of ``mirror_variables`` that is set replaces ``base``.
+    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``page`` its address with
+    ``{base}``, ``{variant}``, ``{torch}`` and ``{distribution}`` to be filled in; the first of
+    ``mirror_variables`` that is set replaces ``base``.
     """
 
     name: str
@@ -160,10 +174,11 @@ class WheelGroup:
 class Break:
     """A version boundary at which something breaks.
 
-    ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with ``only_built`` it concerns ops
-    built from source alone. A break gives ``bounds`` for the resolver, or ``reject`` (no such plan), or ``caution`` (such a plan
-    only when it was asked for). ``severity`` is how bad it is in an environment that is there: ``error`` when the stack cannot be
-    imported or trained, ``warning`` when a part that not everybody uses fails.
+    ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with
+    ``only_built`` it concerns ops built from source alone. A break gives ``bounds`` for the resolver, or
+    ``reject`` (no such plan), or ``caution`` (such a plan only when it was asked for). ``severity`` is how
+    bad it is in an environment that is there: ``error`` when the stack cannot be imported or trained,
+    ``warning`` when a part that not everybody uses fails.
     """
 
     id: str
@@ -177,14 +192,15 @@ class Break:
     source: tuple[str, ...]
     severity: str = "warning"
 
+    def admits(self, name: str, version: Version) -> bool:
+        """Tell whether its condition on ``name``, where it has one, holds for a version."""
+        return name not in self.when or self.when[name].contains(version, prereleases=True)
+
     def concerns(self, versions: Mapping[str, Version], *, built: bool) -> bool:
-        """Tell whether all its conditions hold for these versions; one that is not among them does not hold."""
+        """Tell whether all its conditions hold; one on a version that is not given does not."""
         if self.only_built and not built:
             return False
-        return all(
-            name in versions and specifier.contains(versions[name], prereleases=True)
-            for name, specifier in self.when.items()
-        )
+        return all(name in versions and self.admits(name, versions[name]) for name in self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +250,10 @@ class Catalog:
         return next((gate for gate in self.gates if (gate.distribution, gate.version) == wanted), None)
 
     def driver_floor(self, cuda: Version) -> tuple[Version, str] | None:
-        """Give the lowest Linux driver that runs a CUDA version, and the source of that; nothing when it is not known.
+        """Give the lowest Linux driver that runs a CUDA version, and the source of that, where known.
 
-        Since CUDA 11 a driver runs every minor version of its major one; before, each needs the driver it shipped with.
+        Since CUDA 11 a driver runs every minor version of its major one; before, each needs the driver it
+        shipped with.
         """
         for floor in self.minor_compatibility:
             if floor.major == cuda.major:

@@ -1,12 +1,15 @@
 """Read the pages of wheel indexes, all at once and within a time limit.
 
-The index is the truth, the catalogue is the map: a page that answers tells which files there are. Flat pages with relative
-links (OpenMMLab's) and PEP 503 pages are both lists of anchors; the sha256 is taken from the link's fragment where it has one.
+The index is the truth, the catalogue is the map: a page that answers tells which files there are. Flat pages
+with relative links (OpenMMLab's) and PEP 503 pages are both lists of anchors; the sha256 is taken from the
+link's fragment where it has one.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import socket
 import ssl
 import threading
 import time
@@ -16,8 +19,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from html.parser import HTMLParser
-from http.client import HTTPException
-from urllib.parse import parse_qs, unquote, urljoin, urlsplit
+from http.client import HTTPException, HTTPResponse
+from urllib.parse import parse_qs, quote, unquote, urljoin, urlsplit
 
 from mmsetup import __version__
 
@@ -26,6 +29,8 @@ __all__ = ["IndexFile", "Page", "read_pages"]
 _MOST_BYTES = 16 * 1024 * 1024
 _NOT_FOUND = 404
 _LOADING = threading.Lock()
+_FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}\.(whl|tar\.gz)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,10 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The answer of one page: its files, or the ``error`` that came instead; ``seconds`` is how long that took.
+    """The answer of one page: its files, or the ``error`` that came instead, and after how many ``seconds``.
 
-    ``missing`` tells that the host answered that there is no such page, which says that there are no such wheels; ``unreachable``
-    that no answer came at all.
+    ``missing`` tells that the host answered that there is no such page, which says that there are no such
+    wheels; ``unreachable`` that no answer came at all.
     """
 
     url: str
@@ -61,8 +66,8 @@ class Page:
 def read_pages(urls: Iterable[str], *, seconds: float = 2.0) -> Mapping[str, Page]:
     """Ask all pages at the same time and wait ``seconds`` at most for all of them together.
 
-    A page that has not come by then is given as an error; nothing is raised. Of each host one page is asked first: where no
-    connection comes about, the others share its error.
+    A page that has not come by then is given as an error; nothing is raised. Of each host one page is asked
+    first: where no connection comes about, the others share its error.
     """
     deadline = time.monotonic() + seconds
     wanted = list(dict.fromkeys(urls))
@@ -87,7 +92,8 @@ def read_pages(urls: Iterable[str], *, seconds: float = 2.0) -> Mapping[str, Pag
 
 
 def _together(calls: list[Callable[[], None]], deadline: float) -> None:
-    # Daemon threads: looking up a name cannot be interrupted, and must keep neither this call nor the process waiting.
+    # Daemon threads: to look up a name cannot be interrupted, and must keep neither this call nor the
+    # process waiting.
     threads = [threading.Thread(target=call, daemon=True) for call in calls]
     for thread in threads:
         thread.start()
@@ -103,37 +109,59 @@ def _read(url: str, deadline: float) -> Page:
         )
         left = max(0.05, deadline - began)
         with urllib.request.urlopen(request, timeout=left, context=_tls(url)) as answer:  # noqa: S310
-            body = answer.read(_MOST_BYTES + 1)
+            body = _body(answer, deadline)
             base = answer.geturl()
     except urllib.error.HTTPError as refusal:
         refusal.close()
         answer_words = f"HTTP {refusal.code} {refusal.reason}"
-        return Page(url, (), answer_words, missing=refusal.code == _NOT_FOUND, seconds=time.monotonic() - began)
+        return Page(
+            url, (), answer_words, missing=refusal.code == _NOT_FOUND, seconds=time.monotonic() - began
+        )
     except (OSError, ValueError, HTTPException) as refusal:
         reason = refusal.reason if isinstance(refusal, urllib.error.URLError) else refusal
         return Page(url, (), _words(reason), unreachable=True, seconds=time.monotonic() - began)
-    if len(body) > _MOST_BYTES:
-        return Page(url, (), f"the page is larger than {_MOST_BYTES} bytes", seconds=time.monotonic() - began)
+    if body is None:
+        return Page(url, (), "the page is too large or came too slowly", seconds=time.monotonic() - began)
     files = files_of(body.decode("utf-8", errors="replace"), base)
     return Page(url, files, seconds=time.monotonic() - began)
 
 
+def _body(answer: HTTPResponse, deadline: float) -> bytes | None:
+    parts: list[bytes] = []
+    size = 0
+    # In parts: a server that sends a byte now and then would otherwise never run into a time limit.
+    while chunk := answer.read1(1 << 16):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _MOST_BYTES or time.monotonic() > deadline:
+            return None
+    return b"".join(parts)
+
+
 def files_of(html: str, base: str) -> tuple[IndexFile, ...]:
-    """Give the wheels and source archives that a page at address ``base`` links to."""
+    """Give the wheels and source archives that a page at address ``base`` links to.
+
+    What a page may not ask for is left out: other schemes than http and https, the step down from https to
+    http, names with a folder in them or longer than a file name may be. Addresses come out with everything
+    quoted that a requirements file would read as its own.
+    """
     parser = _Anchors()
     parser.feed(html)
     parser.close()
     origin = urlsplit(parser.base or base)
     found: dict[str, IndexFile] = {}
+    allowed = {"https"} if origin.scheme == "https" else {"http", "https"}
     for href in parser.hrefs:
-        link = urlsplit(urljoin(origin.geturl(), href))
+        try:
+            link = urlsplit(urljoin(origin.geturl(), href))
+        except ValueError:
+            continue
         filename = unquote(link.path.rsplit("/", 1)[-1])
-        if link.scheme not in {"http", "https"} or not filename.endswith((".whl", ".tar.gz")):
-            continue
-        if "/" in filename or "\\" in filename:
-            continue
-        digest = parse_qs(link.fragment).get("sha256", [""])[0].lower()
-        found[filename] = IndexFile(filename, link._replace(fragment="").geturl(), digest)
+        if link.scheme in allowed and _FILENAME.fullmatch(filename):
+            address = link._replace(fragment="", path=quote(link.path, safe="/%+~!,@:;="))
+            digest = parse_qs(link.fragment).get("sha256", [""])[0].lower()
+            sha256 = digest if _SHA256.fullmatch(digest) else ""
+            found[filename] = IndexFile(filename, address.geturl(), sha256)
     return tuple(found.values())
 
 
@@ -173,6 +201,10 @@ def _trusting(bundle: str | None) -> ssl.SSLContext:
 def _words(reason: object) -> str:
     if isinstance(reason, TimeoutError):
         return "no answer in time"
+    if isinstance(reason, socket.gaierror):
+        return "the name of the host cannot be looked up"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {reason.verify_message} (SSL_CERT_FILE names a bundle)"
     if isinstance(reason, OSError) and reason.strerror:
         return str(reason.strerror)
     return str(reason) or type(reason).__name__

@@ -1,30 +1,35 @@
-"""The sets that come into question, and the rules that each must pass.
-
-A rule is a function of a candidate and the situation; it gives the reason for which the candidate is not possible, or nothing.
-First come :data:`RULES`, which need no index, then :data:`PAGE_RULES`, which only a live page can answer.
-"""
+"""The sets that come into question: every combination that the catalogue knows, possible or not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
-from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from mmsetup.catalog import Break, Catalog, Family, IndexFile, Page, TorchRelease
+from mmsetup.catalog import Break, Catalog, Family, Page, TorchRelease
 from mmsetup.plan.request import Request, starts
 from mmsetup.probe.machine import Interpreter, Machine
 
-__all__ = ["DEFAULT_INDEX", "PAGE_RULES", "RULES", "Candidate", "Rule", "Situation", "candidates", "wheel_on"]
+__all__ = [
+    "DEFAULT_INDEX",
+    "SDIST",
+    "Candidate",
+    "Situation",
+    "candidates",
+    "cuda_of",
+    "is_usable",
+    "runs_on",
+]
 
 DEFAULT_INDEX = "default index"
+SDIST = "sdist"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything that the rules look at. ``pages`` maps an address to what it answered."""
+    """Everything that a plan depends on. ``pages`` maps an address to what it answered."""
 
     machine: Machine
     catalog: Catalog
@@ -35,7 +40,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One possible set. ``torch_source`` is ``default index`` or a source's name; ``ops_source`` a source's name or ``sdist``."""
+    """One possible set.
+
+    ``torch_source`` is ``default index`` or a source's name; ``ops_source`` a source's name or ``sdist``.
+    ``breaks`` are the known breaks whose conditions it meets.
+    """
 
     python: str
     interpreter: Interpreter | None
@@ -45,65 +54,85 @@ class Candidate:
     ops: Version
     ops_source: str
     segmentation: Version
-
-    @property
-    def release(self) -> str:
-        """Give the torch version as text."""
-        return str(self.torch.version)
+    breaks: tuple[Break, ...]
 
     @property
     def is_built(self) -> bool:
         """Tell whether the ops are built from source."""
-        return self.ops_source == "sdist"
+        return self.ops_source == SDIST
 
     @property
-    def torch_series(self) -> Version:
+    def series(self) -> str:
         """Give the release that extensions are built for: ``1.13.0`` for 1.13.1."""
-        return Version(f"{self.torch.version.major}.{self.torch.version.minor}.0")
+        return f"{self.torch.version.major}.{self.torch.version.minor}.0"
 
-    def __str__(self) -> str:
+    @property
+    def torch_files(self) -> tuple[tuple[str, Version], ...]:
+        """Give the distributions that come from torch's own source, with versions without a local part."""
+        return ("torch", self.torch.version), ("torchvision", Version(self.torch.torchvision))
+
+    def described(self, family: Family) -> str:
         """Say it in one line."""
+        place = "" if self.torch_source == DEFAULT_INDEX else f" from {self.torch_source}"
         how = "built from source" if self.is_built else f"from {self.ops_source}"
-        return f"Python {self.python}, torch {self.torch.version} {self.variant} ({self.torch_source}), ops {self.ops} {how}"
+        return (
+            f"Python {self.python}, torch {self.torch.version} {self.variant}{place}, "
+            f"{family.ops.distribution} {self.ops} {how}"
+        )
 
 
 def candidates(situation: Situation) -> Iterator[Candidate]:
-    """Give every set that the catalogue knows for the family, the possible and the impossible."""
+    """Give every set that the catalogue knows for the family and that the request does not name otherwise."""
     family, request = situation.family, situation.request
+    distribution = family.ops.distribution
     ops_sources = [
-        source.name
-        for source in situation.catalog.sources
-        if family.ops.distribution in source.distributions
+        source.name for source in situation.catalog.sources if distribution in source.distributions
     ]
+    possible = _possible_breaks(situation)
     for release in situation.catalog.torch:
         if request.torch and not starts(str(release.version), request.torch):
             continue
-        for python, interpreter in _pythons(situation, release):
-            for torch_source, variant in _torch_origins(situation, release):
-                for ops in family.ops.versions:
-                    for ops_source in (*ops_sources, "sdist"):
-                        for segmentation in family.segmentation.versions:
-                            yield Candidate(
-                                python,
-                                interpreter,
-                                release,
-                                variant,
-                                torch_source,
-                                ops,
-                                ops_source,
-                                segmentation,
-                            )
+        of_torch = _narrowed(possible, "torch", release.version)
+        origins = tuple(_torch_origins(situation, release))
+        pythons = tuple(_pythons(situation, release))
+        for ops, segmentation in product(family.ops.versions, family.segmentation.versions):
+            of_ops = _narrowed(of_torch, distribution, ops)
+            of_set = _narrowed(of_ops, family.segmentation.distribution, segmentation)
+            for python, interpreter in pythons:
+                met = _narrowed(of_set, "python", Version(python))
+                prebuilt = tuple(found for found in met if not found.only_built)
+                for ops_source, (torch_source, variant) in product((*ops_sources, SDIST), origins):
+                    yield Candidate(
+                        python,
+                        interpreter,
+                        release,
+                        variant,
+                        torch_source,
+                        ops,
+                        ops_source,
+                        segmentation,
+                        met if ops_source == SDIST else prebuilt,
+                    )
 
 
-def _pythons(
-    situation: Situation, release: TorchRelease
-) -> Iterator[tuple[str, Interpreter | None]]:
-    request = situation.request
-    present = [found for found in situation.machine.interpreters if found.implementation == "cpython"]
+def _possible_breaks(situation: Situation) -> tuple[Break, ...]:
+    family, libc = situation.family, situation.machine.libc
+    named = {"torch", "python", family.ops.distribution, family.segmentation.distribution}
+    glibc = Version(libc.version) if libc is not None and libc.name == "glibc" else None
+    if glibc is not None:
+        named.add("glibc")
+    known = (found for found in situation.catalog.breaks if found.when.keys() <= named)
+    return tuple(known) if glibc is None else _narrowed(known, "glibc", glibc)
+
+
+def _narrowed(breaks: Iterable[Break], name: str, version: Version) -> tuple[Break, ...]:
+    return tuple(found for found in breaks if found.admits(name, version))
+
+
+def _pythons(situation: Situation, release: TorchRelease) -> Iterator[tuple[str, Interpreter | None]]:
+    request, present = situation.request, situation.machine.interpreters
     if request.wants_path:
-        chosen = next((found for found in present if str(found.path) == request.python), None)
-        if chosen is not None:
-            yield chosen.minor, chosen
+        yield from ((found.minor, found) for found in present if str(found.path) == request.python)
         return
     for python in release.pythons:
         if request.python and not (starts(request.python, python) or starts(python, request.python)):
@@ -111,7 +140,7 @@ def _pythons(
         fitting = [
             found
             for found in present
-            if found.minor == python and (not request.python or starts(found.version, request.python))
+            if found.minor == python and is_usable(found) and starts(found.version, request.python)
         ]
         # Headers first: without them nothing can be built; then the newest patch.
         fitting.sort(key=lambda found: (found.has_headers, Version(found.version)), reverse=True)
@@ -125,163 +154,12 @@ def _torch_origins(situation: Situation, release: TorchRelease) -> Iterator[tupl
             yield from ((source.name, variant) for variant in release.index_variants)
 
 
-Check = Callable[[Candidate, Situation], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A named check and the attributes of a candidate that it looks at: candidates that agree in them are checked once."""
-
-    name: str
-    looks_at: tuple[str, ...]
-    check: Check
-
-
-def _platform(_: Candidate, situation: Situation) -> str | None:
-    os, cpu = situation.machine.os, situation.machine.cpu
-    if (os.name, cpu.architecture) != ("linux", "x86_64"):
-        return f"no wheels of this family are known for {os.name} {cpu.architecture}; nearest: linux x86_64"
-    libc = situation.machine.libc
-    if libc is not None and libc.name != "glibc":
-        return f"torch has no wheels for {libc.name}"
-    return None
-
-
-def _python(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.python not in candidate.torch.pythons:
-        return f"torch {candidate.torch.version} and its torchvision have no wheels for Python {candidate.python}"
-    if candidate.interpreter is None and not situation.request.may_fetch_python:
-        return f"no Python {candidate.python} is here and none may be fetched"
-    return None
-
-
-def _cuda_asked(candidate: Candidate, situation: Situation) -> str | None:
-    asked, has_gpu = situation.request.cuda, bool(situation.machine.gpus)
-    if asked and candidate.variant != asked:
-        return f"{asked} was asked for"
-    if not asked and has_gpu and candidate.variant == "cpu":
-        return "there is a GPU and the cpu variant would not use it"
-    return None
-
-
-def _driver(candidate: Candidate, situation: Situation) -> str | None:
-    driver = situation.machine.driver
-    if candidate.variant == "cpu" or driver is None or not situation.machine.gpus:
-        return None
-    floor = situation.catalog.driver_floor(cuda_of(candidate.variant))
-    return _below(candidate.variant, Version(driver.version), floor[0]) if floor else None
-
-
-def _below(variant: str, driver: Version, minimum: Version) -> str | None:
-    return f"{variant} needs driver {minimum} or newer, here is {driver}" if driver < minimum else None
-
-
-def _architectures(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.variant == "cpu":
-        return None
-    held = candidate.torch.architectures.get(candidate.variant)
-    for gpu in situation.machine.gpus:
-        if not gpu.architecture:
-            continue
-        if held is None:
-            return f"what torch {candidate.torch.version} {candidate.variant} holds code for is not known"
-        if not runs_on(gpu.architecture, held.sass, held.ptx):
-            return f"torch {candidate.torch.version} {candidate.variant} holds no code for {gpu.name} ({gpu.architecture})"
-    return None
-
-
-def _gates(candidate: Candidate, situation: Situation) -> str | None:
-    gate = situation.catalog.gate(situation.family.segmentation.distribution, candidate.segmentation)
-    if gate is not None and not gate.admits(candidate.ops):
-        upper = "<=" if gate.maximum_inclusive else "<"
-        return f"{gate.distribution} {gate.version} asserts {gate.on} >={gate.minimum},{upper}{gate.maximum}"
-    return None
-
-
-def _breaks(candidate: Candidate, situation: Situation) -> str | None:
-    for found in concerning(candidate, situation):
-        if found.reject:
-            return f"{found.id}: {found.effect}"
-        if found.caution and not (situation.request.torch or situation.request.python):
-            return f"{found.id}: {found.effect}; chosen only when this torch or Python is asked for"
-    return None
-
-
-def _build(candidate: Candidate, situation: Situation) -> str | None:
-    if not candidate.is_built:
-        return None
-    if not situation.request.may_build:
-        return "a build is excluded"
-    if situation.machine.gpus and candidate.variant != "cpu":
-        wanted = cuda_of(candidate.variant).major
-        majors = {Version(kit.version).major for kit in situation.machine.toolkits if kit.nvcc is not None}
-        if wanted not in majors:
-            return f"building CUDA ops for {candidate.variant} needs an nvcc of CUDA {wanted}, here is {_named(majors)}"
-    return None
-
-
-def _torch_page(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.torch_source == DEFAULT_INDEX:
-        return None
-    for name, version in torch_files(candidate):
-        reason = _absent(situation, candidate, candidate.torch_source, name, version)
-        if reason:
-            return reason
-    return None
-
-
-def _ops_page(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.is_built:
-        return None
-    name = situation.family.ops.distribution
-    return _absent(situation, candidate, candidate.ops_source, name, candidate.ops)
-
-
-_TORCH = ("release", "variant", "torch_source")
-
-RULES: tuple[Rule, ...] = (
-    Rule("platform", (), _platform),
-    Rule("python", ("release", "python"), _python),
-    Rule("cuda", ("variant",), _cuda_asked),
-    Rule("driver", ("variant",), _driver),
-    Rule("architectures", _TORCH, _architectures),
-    Rule("gates", ("ops", "segmentation"), _gates),
-    Rule("breaks", ("release", "python", "ops", "segmentation", "is_built"), _breaks),
-    Rule("build", ("variant", "is_built"), _build),
-)
-
-PAGE_RULES: tuple[Rule, ...] = (
-    Rule("torch page", (*_TORCH, "python"), _torch_page),
-    Rule("ops page", ("release", "variant", "ops", "ops_source", "python"), _ops_page),
-)
-
-
-def torch_files(candidate: Candidate) -> tuple[tuple[str, Version], ...]:
-    """Give the distributions that must come from torch's own source, and their versions without a local part."""
-    return ("torch", candidate.torch.version), ("torchvision", Version(candidate.torch.torchvision))
-
-
-def versions_of(candidate: Candidate, situation: Situation) -> dict[str, Version]:
-    """Give the versions that conditions of the catalogue speak of."""
-    libc = situation.machine.libc
-    versions = {
-        "torch": candidate.torch.version,
-        "python": Version(candidate.python),
-        situation.family.ops.distribution: candidate.ops,
-        situation.family.segmentation.distribution: candidate.segmentation,
-    }
-    if libc is not None and libc.name == "glibc":
-        versions["glibc"] = Version(libc.version)
-    return versions
-
-
-def concerning(candidate: Candidate, situation: Situation) -> tuple[Break, ...]:
-    """Give the known breaks whose conditions the candidate meets."""
-    versions = versions_of(candidate, situation)
-    return tuple(
-        found
-        for found in situation.catalog.breaks
-        if found.concerns(versions, built=candidate.is_built)
+def is_usable(interpreter: Interpreter) -> bool:
+    """Tell whether torch's wheels fit an interpreter: a CPython for Linux x86-64 with the global lock."""
+    return (
+        interpreter.implementation == "cpython"
+        and not interpreter.free_threaded
+        and interpreter.platform == "linux-x86_64"
     )
 
 
@@ -294,8 +172,8 @@ def cuda_of(variant: str) -> Version:
 def runs_on(architecture: str, sass: tuple[str, ...], ptx: tuple[str, ...]) -> bool:
     """Tell whether code for these architectures runs on a GPU.
 
-    Machine code runs on its own major version and an equal or higher minor; PTX on anything newer (CUDA C++ Programming Guide,
-    "Application Compatibility").
+    Machine code runs on its own major version and an equal or higher minor; PTX on anything newer (CUDA C++
+    Programming Guide, "Application Compatibility").
     """
     major, minor = _capability(architecture)
     if any(_capability(held)[0] == major and _capability(held)[1] <= minor for held in sass):
@@ -306,62 +184,3 @@ def runs_on(architecture: str, sass: tuple[str, ...], ptx: tuple[str, ...]) -> b
 def _capability(architecture: str) -> tuple[int, int]:
     digits = "".join(letter for letter in architecture.removeprefix("sm_") if letter.isdigit())
     return int(digits[:-1]), int(digits[-1])
-
-
-def page_address(situation: Situation, source_name: str, candidate: Candidate, distribution: str) -> str:
-    """Give the address of the page on which a source would list a file of the candidate."""
-    source = situation.catalog.source(source_name)
-    if source is None:
-        raise LookupError(source_name)
-    return source.page.format(
-        base=situation.request.mirrors.get(source.name, source.base).rstrip("/"),
-        variant=candidate.variant,
-        torch=candidate.torch_series,
-        distribution=distribution,
-    )
-
-
-def wheel_on(page: Page, name: str, version: Version, python: str, variant: str) -> IndexFile | None:
-    """Give the wheel for Linux x86-64 that a page lists for a distribution, version, Python and variant.
-
-    A local version part, where a file name has one, must name the variant.
-    """
-    interpreter = "cp" + python.replace(".", "")
-    for file in page.files:
-        try:
-            found, listed, _, tags = parse_wheel_filename(file.filename)
-        except InvalidWheelFilename:
-            continue
-        if found != name or Version(listed.public) != version:
-            continue
-        if listed.local and variant not in listed.local.split("."):
-            continue
-        if any(_fits(tag, interpreter) for tag in tags):
-            return file
-    return None
-
-
-def _fits(tag: Tag, interpreter: str) -> bool:
-    platform = tag.platform == "linux_x86_64" or (
-        tag.platform.startswith("manylinux") and tag.platform.endswith("x86_64")
-    )
-    return tag.interpreter == interpreter and platform
-
-
-def _absent(
-    situation: Situation, candidate: Candidate, source: str, name: str, version: Version
-) -> str | None:
-    page = situation.pages.get(page_address(situation, source, candidate, name))
-    if page is None:
-        return f"no page of {source} for {candidate.variant} and torch {candidate.torch_series} was asked"
-    if page.missing:
-        return f"{source} has no page for {candidate.variant} and torch {candidate.torch_series}"
-    if page.error:
-        return f"{source} did not answer: {page.error}"
-    if wheel_on(page, name, version, candidate.python, candidate.variant) is None:
-        return f"{source} lists no {name} {version} for Python {candidate.python} on linux x86_64"
-    return None
-
-
-def _named(majors: set[int]) -> str:
-    return ", ".join(f"CUDA {major}" for major in sorted(majors)) or "none"

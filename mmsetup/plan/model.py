@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from mmsetup.catalog import IndexFile
 from mmsetup.probe.machine import Interpreter
 
@@ -12,9 +15,10 @@ __all__ = ["Bound", "Choice", "OpsOrigin", "Plan", "Rejection", "SourceReport"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One package of the plan: its exact version, where it comes from, one line of reason, and what that rests on.
+    """One package of the plan: its exact version, where it comes from, a line of reason, its evidence.
 
-    ``file`` is set where the plan names the very file; otherwise the default index gives it when the plan is locked.
+    ``file`` is set where the plan names the very file; otherwise the default index gives it when the plan is
+    locked.
     """
 
     name: str
@@ -39,32 +43,40 @@ class Bound:
     reason: str
     evidence: str
 
+    @property
+    def package(self) -> str:
+        """Give the normalised name of the package that is limited."""
+        return canonicalize_name(Requirement(self.requirement).name)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What a live page answered: ``outcome`` in words, ``seconds`` the time it took."""
+    """What a live page answered (``outcome``), in how many ``seconds``, and what ``follows`` for the plan."""
 
     source: str
     url: str
     answered: bool
     outcome: str
     seconds: float
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A set that was not possible, the rule that says so, and why."""
+    """A set that is not possible, the rule that says so, and why; ``others`` counts further such sets."""
 
     candidate: str
     rule: str
     reason: str
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OpsOrigin:
     """How the compiled ops come to be: ``prebuilt`` from a source, or ``built`` from the source distribution.
 
-    ``with_cuda`` tells whether a build compiles its CUDA kernels; ``architectures`` are those it compiles for.
+    ``with_cuda`` tells whether a build compiles its CUDA kernels; ``architectures`` are those it compiles
+    for.
     """
 
     kind: str
@@ -82,9 +94,10 @@ class OpsOrigin:
 class Plan:
     """One version of everything.
 
-    ``python`` is the minor version; ``interpreter`` the one to use, or nothing where uv has to fetch one. ``choices`` are in the order
-    torch, torchvision, ops, segmentation, then what these import without declaring it. ``proof`` is the evidence that this set trains,
-    or empty.
+    ``python`` is the minor version; ``interpreter`` the one to use, or nothing where uv has to fetch one.
+    ``choices`` are in the order torch, torchvision, ops, segmentation, then what these import without
+    declaring it. ``proof`` is the evidence that this set trains, or empty. ``brings`` names the packages that
+    are known to come with these choices, in the environment or for the build.
     """
 
     family: str
@@ -100,6 +113,7 @@ class Plan:
     notes: tuple[str, ...]
     proof: str
     catalog_digest: str
+    brings: tuple[str, ...] = ()
 
     def choice(self, name: str) -> Choice:
         """Give the choice for a package that the plan holds."""

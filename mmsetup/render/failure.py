@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from mmsetup.errors import MmsetupError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["as_document", "show_failure"]
 

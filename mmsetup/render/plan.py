@@ -1,63 +1,103 @@
-"""Show a plan: what was chosen, from where and why, what was asked, and with ``explain`` what was rejected."""
+"""Show a plan: what was chosen, from where and why, what was asked, and on request what was rejected."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from mmsetup.plan import Plan
+from rich.markup import escape
+
+from mmsetup.plan import Bound, Choice, Plan, SourceReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["show_plan"]
 
+_WIDE = 120
+_SHORT = {"default index": "index", "sdist": "source"}
+
 
 def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
-    """Print a plan for people."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("", "version", "from", "why"):
-        table.add_column(title, overflow="fold")
-    table.add_row("python", _python_version(plan), *(escape(words) for words in _python_origin(plan)))
-    for choice in plan.choices:
-        table.add_row(choice.name, choice.version, escape(choice.origin), escape(choice.reason))
-    console.print(table)
-    bounds: dict[str, list[str]] = {}
-    for bound in plan.bounds:
-        bounds.setdefault(bound.reason, []).append(bound.requirement)
-    for reason, requirements in bounds.items():
-        console.print(
-            f"keeps to [bold]{escape(', '.join(requirements))}[/]: {escape(reason)}", highlight=False
-        )
-    for words in _asked(plan):
-        console.print(escape(words), highlight=False, style="dim")
+    """Print a plan for people.
+
+    Each package is one line. On a terminal a reason that does not fit is cut, unless ``explain`` asks for
+    everything; elsewhere (a log, a pipe) nothing is cut.
+    """
+    for name, version, origin, why in _rows(plan, with_path=explain or console.width >= _WIDE):
+        head = f"{name:<14}  {version:<8}  {origin:<9}  "
+        words = why if explain else _fitted(why, console, len(head))
+        console.print(f"[bold]{head}[/]{escape(words)}", highlight=False, soft_wrap=True)
+    for bounds, reason in _bounds(plan):
+        head = f"{bounds}: "
+        words = reason if explain else _fitted(reason, console, len(head))
+        console.print(f"[bold]{escape(head)}[/]{escape(words)}", highlight=False, soft_wrap=True)
+    for line in _asked(plan.sources):
+        console.print(escape(line), highlight=False, style="dim", soft_wrap=True)
     for caution in plan.cautions:
         console.print(f"[yellow]caution:[/] {escape(caution)}", highlight=False)
     for note in plan.notes:
         console.print(f"note: {escape(note)}", highlight=False)
     if explain:
-        console.print("\nrejected:", style="bold")
-        for rejection in plan.rejections:
-            console.print(
-                f"  {escape(rejection.candidate)}\n    [dim]{rejection.rule}: {escape(rejection.reason)}[/]",
-                highlight=False,
-            )
+        _show_grounds(plan, console)
 
 
-def _python_version(plan: Plan) -> str:
-    return plan.interpreter.version if plan.interpreter else plan.python
-
-
-def _python_origin(plan: Plan) -> tuple[str, str]:
-    why = "the family is proven to train with it" if plan.proof else "the best of those that have wheels"
+def _rows(plan: Plan, *, with_path: bool) -> Iterator[tuple[str, str, str, str]]:
+    why = "proven to train with this family" if plan.proof else "the best of those that have wheels"
     if plan.interpreter is None:
-        return "uv", f"{why}; none is here, uv fetches it"
-    return plan.interpreter.source, f"{why}; {plan.interpreter.path}"
+        yield "python", plan.python, "uv", f"{why}; uv fetches it"
+    else:
+        where = f"; {plan.interpreter.path}" if with_path else ""
+        yield "python", plan.interpreter.version, plan.interpreter.source, why + where
+    for choice in plan.choices:
+        yield choice.name, choice.version, _short_origin(choice), choice.reason
 
 
-def _asked(plan: Plan) -> list[str]:
-    lines = []
-    for name in dict.fromkeys(report.source for report in plan.sources):
-        reports = [report for report in plan.sources if report.source == name]
-        outcomes = list(dict.fromkeys(report.outcome for report in reports))
+def _short_origin(choice: Choice) -> str:
+    return _SHORT.get(choice.origin, choice.origin)
+
+
+def _fitted(words: str, console: Console, taken: int) -> str:
+    left = console.width - taken
+    if not console.is_terminal or len(words) <= left or left < 1:
+        return words
+    return words[: left - 1].rstrip() + "…"
+
+
+def _bounds(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Give the bounds on packages that come with the plan, those with one reason together."""
+    shown: defaultdict[str, list[Bound]] = defaultdict(list)
+    for bound in plan.bounds:
+        if bound.package in plan.brings:
+            shown[bound.reason].append(bound)
+    for reason, bounds in shown.items():
+        yield ", ".join(bound.requirement for bound in bounds), reason
+
+
+def _asked(sources: tuple[SourceReport, ...]) -> Iterator[str]:
+    """Say once for each host what it answered, how long that took, and what follows from it."""
+    by_host: defaultdict[str, list[SourceReport]] = defaultdict(list)
+    for report in sources:
+        by_host[urlsplit(report.url).netloc.rpartition("@")[2]].append(report)
+    for host, reports in by_host.items():
+        outcomes = "; ".join(dict.fromkeys(report.outcome for report in reports))
         slowest = max(report.seconds for report in reports)
-        lines.append(f"asked {name} ({len(reports)} pages, {slowest:.1f} s): {'; '.join(outcomes)}")
-    return lines
+        follows = "; ".join(dict.fromkeys(report.follows for report in reports if report.follows))
+        pages = f"{len(reports)} page{'' if len(reports) == 1 else 's'}"
+        yield f"{host} ({pages}, {slowest:.1f} s): {outcomes} → {follows}"
+
+
+def _show_grounds(plan: Plan, console: Console) -> None:
+    console.print("\nevidence:", style="bold")
+    for choice in plan.choices:
+        console.print(f"  {choice.name}: [dim]{escape(choice.evidence)}[/]", highlight=False, soft_wrap=True)
+    for bound in plan.bounds:
+        line = f"  {escape(bound.requirement)}: [dim]{escape(bound.break_id)}, {escape(bound.evidence)}[/]"
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print("\nrejected:", style="bold")
+    for rejection in plan.rejections:
+        more = f" (and {rejection.others} more)" if rejection.others else ""
+        why = f"[dim]{rejection.rule}: {escape(rejection.reason)}[/]"
+        console.print(f"  {escape(rejection.candidate)}{more}\n    {why}", highlight=False, soft_wrap=True)
