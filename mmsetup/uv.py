@@ -1,7 +1,7 @@
-"""Drive uv: find its binary, give it the user's own index settings, and turn what it says into mmsetup's errors.
+"""Drive uv: find it, give it the user's own index settings, and turn what it says into mmsetup's errors.
 
-uv's configuration, environment variables and caches are the user's and stay in force. Where only pip was told about an index, a proxy's
-certificate or a mirror, uv is told as well.
+uv's configuration, environment variables and caches are the user's and stay in force. Where only pip was told
+about an index, a proxy's certificate or a mirror, uv is told as well.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmsetup.errors import (
@@ -24,20 +25,76 @@ from mmsetup.process import Completed, Stream, clean_environment, run, stream
 
 __all__ = ["binary", "cache_folder", "call", "environment", "fetch_interpreter"]
 
+_EVIDENCE_LINES = 12
 _FROM_PIP = {
     "UV_DEFAULT_INDEX": ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
     "UV_INDEX": ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
     "SSL_CERT_FILE": ("PIP_CERT", ("SSL_CERT_FILE",)),
 }
-_NETWORK = (
-    "error sending request",
-    "dns error",
-    "Connection refused",
-    "operation timed out",
-    "Failed to fetch",
-    "Request failed after",
-    "HTTP status",
-    "network was disabled",
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What it means when uv prints one of ``words``; ``{}`` in ``message`` stands for what was being done."""
+
+    words: tuple[str, ...]
+    error: type[MmsetupError]
+    message: str
+    remedy: str
+
+
+# The first that fits counts: a refusal of the network, say, also ends in "No solution found".
+_MEANINGS = (
+    _Meaning(
+        ("No space left on device",),
+        DiskSpaceError,
+        "the disk ran full while trying to {}",
+        "uv cache prune",
+    ),
+    _Meaning(
+        ("Hash mismatch", "hash mismatch"),
+        IntegrityError,
+        "a file did not have its locked hash while trying to {}",
+        "mmsetup lock  # if the change is expected; otherwise ask who changed the file",
+    ),
+    _Meaning(
+        ("Failed to extract", "The wheel is invalid", "invalid Zip archive"),
+        IntegrityError,
+        "a file that was downloaded to {} is damaged",
+        "run the command again; if the file stays damaged, tell those who serve it",
+    ),
+    _Meaning(
+        ("No interpreter found", "No download found for request"),
+        InterpreterError,
+        "no interpreter to {}",
+        "mmsetup probe  # lists the interpreters that are here",
+    ),
+    _Meaning(
+        ("network was disabled", "Network connectivity is disabled"),
+        NetworkError,
+        "uv's cache lacks what is needed to {}, and the network was excluded",
+        "leave --offline away once: that fills the cache",
+    ),
+    _Meaning(
+        (
+            "error sending request",
+            "dns error",
+            "Connection refused",
+            "operation timed out",
+            "Failed to fetch",
+            "Request failed after",
+            "HTTP status",
+        ),
+        NetworkError,
+        "the package index could not be read while trying to {}",
+        "check the network; behind a firewall set UV_DEFAULT_INDEX (or PIP_INDEX_URL) to a mirror",
+    ),
+    _Meaning(
+        ("No solution found", "unsatisfiable"),
+        LockError,
+        "no set of versions fulfils the plan: cannot {}",
+        "mmsetup plan --explain  # other sets; a mirror may also lack a version",
+    ),
 )
 
 
@@ -106,39 +163,24 @@ def fetch_interpreter(version: str) -> Path:
     """
     try:
         call(["python", "install", "--no-bin", version], f"fetch Python {version}")
-        found = call(["python", "find", "--managed-python", "--no-project", version], f"find Python {version}")
-    except (MmsetupError, ProcessError) as error:
+        found = call(
+            ["python", "find", "--managed-python", "--no-project", version], f"find Python {version}"
+        )
+    except MmsetupError as error:
         raise InterpreterError(
             f"no Python {version} is here and uv could not fetch one",
             evidence=error.evidence,
-            remedy=f"install Python {version} (pyenv install {version}), or set UV_PYTHON_INSTALL_MIRROR to a mirror",
+            remedy=f"pyenv install {version}  # or set UV_PYTHON_INSTALL_MIRROR to a mirror",
         ) from error
     return Path(found.stdout.strip())
 
 
 def _translated(error: ProcessError, doing: str) -> MmsetupError:
     text = error.output
-    evidence = [line for line in text.strip().splitlines() if line.strip()][-12:]
-    if "No space left on device" in text:
-        return DiskSpaceError(
-            f"the disk ran full while trying to {doing}", evidence=evidence, remedy="uv cache prune"
-        )
-    if "Hash mismatch" in text or "hash mismatch" in text:
-        return IntegrityError(
-            f"a file did not have its locked hash while trying to {doing}",
-            evidence=evidence,
-            remedy="mmsetup lock  # if the change is expected; otherwise ask who changed the file",
-        )
-    if "No interpreter found" in text:
-        return InterpreterError(f"no interpreter to {doing}", evidence=evidence)
-    if any(words in text for words in _NETWORK):
-        return NetworkError(
-            f"the package index could not be read while trying to {doing}",
-            evidence=evidence,
-            remedy="check the network; behind a firewall set UV_DEFAULT_INDEX (or PIP_INDEX_URL) to a mirror",
-        )
-    if "No solution found" in text or "unsatisfiable" in text:
-        return LockError(f"no set of versions fulfils the plan: cannot {doing}", evidence=evidence)
+    evidence = [line for line in text.strip().splitlines() if line.strip()][-_EVIDENCE_LINES:]
+    for meaning in _MEANINGS:
+        if any(words in text for words in meaning.words):
+            return meaning.error(meaning.message.format(doing), evidence=evidence, remedy=meaning.remedy)
     return ProcessError(
         f"uv could not {doing}", args=error.program_args, returncode=error.returncode, output=text
     )

@@ -1,11 +1,13 @@
 """Write the two forms of a lock and read either.
 
-``pylock.NAME.toml`` is for any tool that reads PEP 751; ``requirements.NAME.txt`` is the one that mmsetup installs from (uv takes a second from a
-warm cache, and fetches again for a pylock). Each holds mmsetup's own table, the second one in comments.
+``pylock.NAME.toml`` is for any tool that reads PEP 751; ``requirements.NAME.txt`` is the one that mmsetup
+installs from (uv takes a second from a warm cache, and fetches again for a pylock). Each holds mmsetup's own
+table, the second one in comments.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -27,36 +29,56 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["read", "requirements_text", "write"]
+__all__ = ["check_name", "read", "requirements_text", "write"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HASH = re.compile(r"\s--hash=sha256:([0-9a-f]{64})")
 _OPEN, _CLOSE = "# /// mmsetup", "# ///"
 
 
+def check_name(name: str) -> None:
+    """Check that a name fits between the dots of ``pylock.NAME.toml``.
+
+    Raises:
+        LockError: it does not.
+    """
+    if not _NAME.fullmatch(name):
+        raise LockError(
+            f"{name!r} cannot name a lockfile: letters, digits, - and _ only",
+            remedy="mmsetup lock --name default",
+        )
+
+
 def write(lock: Lock, folder: Path) -> tuple[Path, Path]:
-    """Write both forms into ``folder``, each at once or not at all; give their paths.
+    """Write both forms into ``folder`` and give their paths; readers find old files or new ones, whole.
 
     Raises:
         LockError: the name does not fit a file name of PEP 751, or the folder cannot be written.
     """
-    if not _NAME.fullmatch(lock.name):
-        raise LockError(
-            f"{lock.name!r} cannot name a lockfile: letters, digits, - and _ only", remedy="mmsetup lock --name default"
-        )
-    paths = (folder / f"pylock.{lock.name}.toml", folder / f"requirements.{lock.name}.txt")
+    check_name(lock.name)
+    forms = {
+        folder / f"pylock.{lock.name}.toml": render(lock),
+        folder / f"requirements.{lock.name}.txt": requirements_text(lock),
+    }
+    partials = {path.with_name(f".{path.name}.{os.getpid()}"): path for path in forms}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, (render(lock), requirements_text(lock)), strict=True):
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            partial.write_text(text, encoding="utf-8")
+        # Both are on the disk before either takes its place: a full disk must not leave one new and one old.
+        for partial, path in partials.items():
+            partial.write_text(forms[path], encoding="utf-8")
+        for partial, path in partials.items():
             partial.replace(path)
     except OSError as error:
         raise LockError(
             f"the lockfiles cannot be written to {folder}: {error.strerror}",
             remedy="mmsetup lock --output FOLDER",
         ) from error
-    return paths
+    finally:
+        for partial in partials:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+    first, second = forms
+    return first, second
 
 
 def requirements_text(lock: Lock) -> str:
@@ -75,15 +97,17 @@ def read(path: Path) -> Lock:
     """
     if path.suffix == ".toml":
         pylock = parse(path)
-        table = dict((pylock.tool or {}).get("mmsetup", {}))
+        table = (pylock.tool or {}).get("mmsetup", {})
         build = _build(table)
         source_only = frozenset({build.name} if build else ())
         return lock_from(table, packages_of(pylock, source_only=source_only), build)
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(_block(text))
-    except (OSError, ValueError) as error:
-        raise LockError(f"{path} cannot be read: {error}", remedy="mmsetup lock") from error
+    except OSError as error:
+        raise LockError(f"{path} cannot be read: {error.strerror}", remedy="mmsetup lock") from error
+    except ValueError as error:
+        raise LockError(f"{path} is no lockfile: {error}", remedy="mmsetup lock") from error
     return lock_from(table, _packages(_joined(text), path), _build(table))
 
 
@@ -116,11 +140,13 @@ def _package(line: str, path: Path) -> LockedPackage:
     url = requirement.url or ""
     filename = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
     pinned = [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
-    if not url and len(pinned) != 1:
+    if url and filename.count("-") > 1:
+        pinned = [filename.split("-")[1]]
+    if len(pinned) != 1:
         raise LockError(f"{path}: {requirement.name} is not pinned to one version", remedy="mmsetup lock")
     return LockedPackage(
         name=canonicalize_name(requirement.name),
-        version=pinned[0] if pinned else filename.split("-")[1],
+        version=pinned[0],
         files=tuple(LockedFile(filename, digest, url) for digest in hashes),
         marker=str(requirement.marker or ""),
         direct=bool(url),
@@ -128,10 +154,10 @@ def _package(line: str, path: Path) -> LockedPackage:
 
 
 def _build(table: Mapping[str, Any]) -> LockedBuild | None:
-    build = table.get("build")
-    if not build:
-        return None
     try:
+        build = table.get("build")
+        if not build:
+            return None
         return LockedBuild(
             name=str(build["name"]),
             version=str(build["version"]),
@@ -142,3 +168,5 @@ def _build(table: Mapping[str, Any]) -> LockedBuild | None:
         )
     except KeyError as error:
         raise LockError(f"the lockfile's build table lacks {error}", remedy="mmsetup lock") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LockError(f"the lockfile's build table is malformed: {error}", remedy="mmsetup lock") from None

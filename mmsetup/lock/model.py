@@ -12,7 +12,7 @@ __all__ = ["Lock", "LockedBuild", "LockedFile", "LockedPackage", "requirement_li
 
 @dataclass(frozen=True, slots=True)
 class LockedFile:
-    """One file: ``url`` and ``size`` (bytes) are empty and 0 where the form it was read from does not tell them."""
+    """One file; ``url`` is empty and ``size`` (bytes) 0 where its form does not tell them."""
 
     filename: str
     sha256: str
@@ -24,7 +24,8 @@ class LockedFile:
 class LockedPackage:
     """One version of a distribution and the files that are that version.
 
-    ``direct``: it is not on the default index; its only file's ``url`` says where it is. ``marker`` limits it to environments.
+    ``direct``: it is not on the default index; its only file's ``url`` says where it is. ``marker`` limits it
+    to environments.
     """
 
     name: str
@@ -53,7 +54,8 @@ class LockedBuild:
 class Lock:
     """Everything that an environment is made from.
 
-    ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops are built.
+    ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops
+    are built.
     """
 
     name: str
@@ -82,12 +84,12 @@ class Lock:
 
     @property
     def download_bytes(self) -> int:
-        """Give the size of all files together, counting the largest of each package; 0 where sizes are not known."""
+        """Give the size of all files, counting the largest of each package; 0 where sizes are not known."""
         return sum(max((file.size for file in package.files), default=0) for package in self.packages)
 
 
 def requirement_lines(packages: Iterable[LockedPackage]) -> list[str]:
-    """Write packages as hashed requirements, one to a line, as ``pip`` and ``uv pip sync --require-hashes`` read them."""
+    """Write packages as hashed requirements, one to a line, as pip and uv read them."""
     lines = []
     for package in packages:
         words = [

@@ -1,4 +1,4 @@
-"""The pylock.toml form (PEP 751): read uv's, write ours, with what mmsetup needs to know in ``[tool.mmsetup]``."""
+"""The pylock.toml form (PEP 751): read uv's, write ours, with what mmsetup adds in ``[tool.mmsetup]``."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def parse(path: Path) -> Pylock:
     try:
         pylock = Pylock.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         pylock.validate()
-    except (OSError, ValueError, PylockValidationError) as error:
+    except OSError as error:
+        raise LockError(f"{path} cannot be read: {error.strerror}", remedy="mmsetup lock") from error
+    except (ValueError, PylockValidationError) as error:
         raise LockError(
             f"{path} is no valid pylock file: {error}", remedy="mmsetup lock  # writes a new one"
         ) from error
     return pylock
 
 
-def packages_of(
-    pylock: Pylock, *, source_only: frozenset[str] = frozenset()
-) -> tuple[LockedPackage, ...]:
+def packages_of(pylock: Pylock, *, source_only: frozenset[str] = frozenset()) -> tuple[LockedPackage, ...]:
     """Give the packages of a pylock file; a source distribution counts only for those in ``source_only``.
 
     Raises:
@@ -66,12 +66,11 @@ def packages_of(
 
 
 def _files(package: Package, *, with_source: bool) -> tuple[LockedFile, ...]:
-    found = [*(package.wheels or ())]
     if package.archive is not None:
         return (_file(package.archive, ""),)
     if with_source and package.sdist is not None:
         return (_file(package.sdist, package.sdist.name or ""),)
-    return tuple(_file(wheel, wheel.name or "") for wheel in found)
+    return tuple(_file(wheel, wheel.name or "") for wheel in package.wheels or ())
 
 
 def _file(entry: Any, name: str) -> LockedFile:

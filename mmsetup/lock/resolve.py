@@ -1,7 +1,8 @@
 """Let uv's resolver turn a plan into pins.
 
-The ops' source distribution cannot be asked for its metadata (its setup imports ``pkg_resources``, then torch), so the resolver is told what
-it would say. Nothing else may come as a source distribution: a silent build is what goes wrong most often.
+The ops' source distribution cannot be asked for its metadata (its setup imports ``pkg_resources``, then
+torch), so the resolver is told what it would say. Nothing else may come as a source distribution: a silent
+build is what goes wrong most often.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from packaging.requirements import Requirement
 
 from mmsetup import uv
 from mmsetup.catalog import Family
-from mmsetup.errors import LockError
+from mmsetup.errors import IntegrityError, InterpreterError
+from mmsetup.lock.files import check_name
 from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage
 from mmsetup.lock.pylock import packages_of, parse
 from mmsetup.plan import Plan
-from mmsetup.plan.choose import requirements
+from mmsetup.plan.account import requirements
 
 __all__ = ["lock", "source_distribution"]
 
@@ -29,12 +31,16 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
     """Resolve a plan to files with hashes, for the interpreter that it names.
 
     Raises:
-        LockError: the plan cannot be resolved.
+        LockError: the plan cannot be resolved, or ``name`` cannot name a lockfile.
+        InterpreterError: the plan's interpreter is not here.
         NetworkError: the index does not answer.
+        IntegrityError: a file is damaged, or not the one that its page promises.
     """
+    check_name(name)
     if plan.interpreter is None:
-        raise LockError(
-            f"a lock needs a Python {plan.python} to resolve for", remedy=f"uv python install {plan.python}"
+        raise InterpreterError(
+            f"the plan needs Python {plan.python}, which is not here, to resolve for",
+            remedy=f"uv python install {plan.python}  # or leave --offline away",
         )
     python = plan.interpreter.path
     bounds = [bound.requirement for bound in plan.bounds]
@@ -48,6 +54,7 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         source_only=source_only,
         offline=offline,
     )
+    _compare(packages, plan)
     build = _build(plan, family, packages, python, offline=offline) if plan.ops.is_built else None
     return Lock(
         name=name,
@@ -78,6 +85,19 @@ def source_distribution(name: str, version: str, python: Path, *, offline: bool 
     return found[0].files[0]
 
 
+def _compare(packages: Iterable[LockedPackage], plan: Plan) -> None:
+    """Compare what uv hashed with what the page of a source promised."""
+    promised = {choice.name: choice.file.sha256 for choice in plan.choices if choice.file}
+    for package in packages:
+        found = {file.sha256 for file in package.files}
+        if promised.get(package.name) and promised[package.name] not in found:
+            raise IntegrityError(
+                f"{package.files[0].url} is not what its page promises",
+                evidence=[f"the page says sha256 {promised[package.name]}", f"it has {', '.join(found)}"],
+                remedy="mmsetup lock --no-prebuilt  # builds from source; and tell those who serve the page",
+            )
+
+
 def _build(
     plan: Plan, family: Family, packages: Iterable[LockedPackage], python: Path, *, offline: bool
 ) -> LockedBuild:
@@ -88,7 +108,7 @@ def _build(
         f"torch @ {torch.files[0].url}" if torch.direct else f"torch=={torch.version}",
         *family.build.requires,
     ]
-    # What both environments hold is the same in both; setuptools is the exception that makes the build possible.
+    # What both environments hold is the same in both; setuptools is the exception that makes builds possible.
     loose = {Requirement(line).name for line in family.build.requires} - {"numpy"}
     same = [
         f"{package.name}=={package.version}"
