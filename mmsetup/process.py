@@ -106,15 +106,17 @@ def stream(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float | None = None,
+    silence: float | None = None,
     check: bool = True,
 ) -> Completed:
     """Run a program and hand over each line as it is printed; the result keeps the last lines of each stream.
 
     A carriage return ends a line as well, so that progress bars arrive as they are drawn. An exception raised
-    by ``on_line`` ends the program.
+    by ``on_line`` ends the program. ``timeout`` is in seconds; so is ``silence``, how long it may print
+    nothing.
 
     Raises:
-        ProcessError: as :func:`run`.
+        ProcessError: as :func:`run`, or it printed nothing for ``silence``.
     """
     words = tuple(os.fspath(arg) for arg in args)
     began = time.monotonic()
@@ -126,9 +128,14 @@ def stream(
         on_line(name, line)
 
     try:
-        _pump(process, take, None if timeout is None else began + timeout)
+        _pump(process, take, None if timeout is None else began + timeout, silence)
         returncode = process.wait(None if timeout is None else max(0.1, began + timeout - time.monotonic()))
         _close_pipes(process)
+    except _SilenceError:
+        end_group(process)
+        raise ProcessError(
+            f"{shlex.join(words)} printed nothing for {silence:g} s", args=words, returncode=None
+        ) from None
     except (subprocess.TimeoutExpired, TimeoutError):
         end_group(process)
         raise _over_time(words, timeout) from None
@@ -235,8 +242,15 @@ def _die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+class _SilenceError(Exception):
+    """The program printed nothing for as long as it may."""
+
+
 def _pump(
-    process: subprocess.Popen[bytes], take: Callable[[Stream, str], None], deadline: float | None
+    process: subprocess.Popen[bytes],
+    take: Callable[[Stream, str], None],
+    deadline: float | None,
+    silence: float | None,
 ) -> None:
     partial: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
     with selectors.DefaultSelector() as selector:
@@ -246,7 +260,10 @@ def _pump(
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
-            for key, _ in selector.select(left):
+            ready = selector.select(min((wait for wait in (left, silence) if wait is not None), default=None))
+            if not ready and silence is not None and (left is None or silence < left):
+                raise _SilenceError
+            for key, _ in ready:
                 name = key.data
                 chunk = os.read(key.fd, 65536)
                 if not chunk:

@@ -1,0 +1,57 @@
+"""Train a small model on the built-in data set, and check the compiled ops, inside the target interpreter.
+
+Started as ``python -I -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``, what
+knows the stack), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``), ``threads``,
+``iterations``, ``batch``, ``train_images``, ``validation_images``, ``scratch`` (a folder to fill, which is
+removed when the run is ended early) and ``output`` (the folder of what stays). What happens is told in JSON
+lines on standard output; logs go to standard error. This measures and does not judge: that is the parent's.
+"""
+
+import importlib
+import json
+import shutil
+import signal
+import sys
+import traceback
+
+# The folder of an installed mmsetup is not the target's to write to.
+_writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+from smoke_events import Speaker  # noqa: E402
+
+_MODULES = {"mmseg0": "smoke_mmseg0"}
+
+
+def main(job_file):
+    """Run the job and give the exit status: 0 when everything was measured, 3 when something raised."""
+    with open(job_file, encoding="utf-8") as file:
+        job = json.load(file)
+    signal.signal(signal.SIGTERM, _end)
+    speaker = Speaker()
+    try:
+        family = importlib.import_module(_MODULES[job["family"]])
+        sys.dont_write_bytecode = _writes_bytecode
+        family.run(job, speaker)
+    except SystemExit:
+        shutil.rmtree(job["scratch"], ignore_errors=True)
+        raise
+    except BaseException as error:
+        traceback.print_exc()
+        speaker.say(
+            "failure",
+            stage=speaker.stage_name,
+            kind=type(error).__name__,
+            message=str(error),
+            where=traceback.format_tb(error.__traceback__)[-3:],
+        )
+        return 3
+    speaker.end_stage()
+    speaker.say("end")
+    return 0
+
+
+def _end(_signal, _frame):
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

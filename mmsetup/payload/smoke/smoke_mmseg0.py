@@ -1,0 +1,319 @@
+"""The smoke run of mmcv-full 1.x with mmsegmentation 0.x: everything through their own doors."""
+
+import copy
+import importlib
+import os
+import shutil
+import time
+
+import smoke_bench
+
+_CONFIG = ".mim/configs/sem_fpn/fpn_r50_512x1024_80k_cityscapes.py"
+_IMPORTS = ("numpy", "cv2", "torch", "torchvision", "mmcv", "mmcv.ops", "mmseg", "mmseg.apis")
+_NORMALIZE = {"type": "Normalize", "mean": [128.0] * 3, "std": [64.0] * 3, "to_rgb": True}
+_WIDTH = 16
+_SHOWN = 8
+_TELL_SECONDS = 0.4
+
+
+def run(job, speaker):
+    """Import, check the ops, draw, train, evaluate, save, load and infer; tell what was measured."""
+    speaker.stage("import")
+    if job["device"] == "cpu":
+        # mmseg takes any visible GPU for its own.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    for name in _IMPORTS:
+        speaker.say("importing", module=name)
+        importlib.import_module(name)
+    device = _device(job)
+    _tell_versions(speaker, device)
+    speaker.stage("ops")
+    _check_ops(speaker)
+    speaker.stage("data")
+    data = os.path.join(job["scratch"], "data")
+    _draw(job, data)
+    speaker.stage("train")
+    config = _config(job, data, device)
+    model, checkpoint = _train(job, config, device, speaker)
+    speaker.stage("evaluate")
+    _evaluate(model, config, device, speaker)
+    speaker.stage("reload")
+    files = _dump(job, config, checkpoint)
+    fresh = _reload(model, files, config, device, speaker)
+    speaker.stage("infer")
+    files["pictures"] = _infer(job, (model, fresh), config, data, speaker)
+    speaker.say("files", **files)
+
+
+def _device(job):
+    import cv2
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    cv2.setNumThreads(0)
+    wanted = job["device"]
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise RuntimeError("torch %s cannot use a GPU here" % torch.__version__)
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    return device
+
+
+def _tell_versions(speaker, device):
+    import cv2
+    import mmcv
+    import mmseg
+    import numpy as np
+    import torch
+    import torchvision
+
+    modules = (torch, torchvision, mmcv, mmseg, np, cv2)
+    versions = {module.__name__: str(module.__version__) for module in modules}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    speaker.say(
+        "versions", versions=versions, device=str(device), device_name=name, threads=torch.get_num_threads()
+    )
+
+
+def _check_ops(speaker):
+    import smoke_ops
+    import torch
+
+    # TF32 rounds products to 10 bits: two right kernels would differ.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    for device in ["cpu"] + ["cuda:%d" % index for index in range(torch.cuda.device_count())]:
+        for measurement in smoke_ops.check(device):
+            speaker.say("op", **measurement)
+
+
+def _draw(job, data):
+    # Far apart, so that no image of one split or of another run is an image of this validation.
+    first = 1000000 * (job["seed"] % 1000)
+    smoke_bench.write(data, "train", range(first, first + job["train_images"]))
+    smoke_bench.write(data, "val", range(first + 500000, first + 500000 + job["validation_images"]))
+
+
+def _config(job, data, device):
+    """Load a config that mmsegmentation ships and shrink it to what two cores train in half a minute."""
+    import mmcv
+    import mmseg
+
+    path = os.path.join(os.path.dirname(mmseg.__file__), *_CONFIG.split("/"))
+    config = mmcv.Config.fromfile(path)
+    norm = {"type": "BN", "requires_grad": True}
+    model = config.model
+    model.pretrained = None
+    model.backbone.update(depth=18, base_channels=_WIDTH, stem_channels=2 * _WIDTH, norm_cfg=norm)
+    model.neck.update(in_channels=[_WIDTH, 2 * _WIDTH, 4 * _WIDTH, 8 * _WIDTH], out_channels=2 * _WIDTH)
+    model.decode_head.update(
+        in_channels=[2 * _WIDTH] * 4, channels=2 * _WIDTH, num_classes=len(smoke_bench.CLASSES), norm_cfg=norm
+    )
+    # Four of five pixels are bench; without weights the first hundred steps learn nothing else.
+    model.decode_head.loss_decode.class_weight = [0.5] + [1.0] * (len(smoke_bench.CLASSES) - 1)
+    iterations = job["iterations"]
+    config.merge_from_dict(
+        {
+            "optimizer": {"_delete_": True, "type": "Adam", "lr": 0.008, "weight_decay": 0.0001},
+            "optimizer_config": {"_delete_": True, "grad_clip": None},
+            "lr_config": {"_delete_": True, "policy": "OneCycle", "max_lr": 0.008, "pct_start": 0.25},
+            "runner": {"_delete_": True, "type": "IterBasedRunner", "max_iters": iterations},
+            "checkpoint_config": {
+                "_delete_": True,
+                "by_epoch": False,
+                "interval": iterations,
+                "create_symlink": False,
+                "meta": {"CLASSES": smoke_bench.CLASSES, "PALETTE": smoke_bench.PALETTE},
+            },
+            "log_config": {"_delete_": True, "interval": max(1, iterations // 10), "hooks": []},
+            "work_dir": os.path.join(job["scratch"], "work"),
+            "seed": job["seed"],
+            "device": device.type,
+            "gpu_ids": [device.index or 0],
+            "cudnn_benchmark": False,
+        }
+    )
+    config.data = _data(job, data)
+    return config
+
+
+def _data(job, data):
+    import mmcv
+
+    side = (smoke_bench.SIZE, smoke_bench.SIZE)
+    train = [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations"},
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "RandomFlip", "prob": 0.5, "direction": "vertical"},
+        _NORMALIZE,
+        {"type": "DefaultFormatBundle"},
+        {"type": "Collect", "keys": ["img", "gt_semantic_seg"]},
+    ]
+    transforms = [
+        {"type": "Resize", "keep_ratio": True},
+        {"type": "RandomFlip"},
+        _NORMALIZE,
+        {"type": "ImageToTensor", "keys": ["img"]},
+        {"type": "Collect", "keys": ["img"]},
+    ]
+    test = [
+        {"type": "LoadImageFromFile"},
+        {"type": "MultiScaleFlipAug", "img_scale": side, "flip": False, "transforms": transforms},
+    ]
+
+    def split(name, pipeline):
+        return {
+            "type": "CustomDataset",
+            "data_root": data,
+            "img_dir": "img_dir/" + name,
+            "ann_dir": "ann_dir/" + name,
+            "img_suffix": ".png",
+            "classes": smoke_bench.CLASSES,
+            "palette": smoke_bench.PALETTE,
+            "pipeline": pipeline,
+        }
+
+    # mmcv 1.x's IterLoader sleeps two seconds before each pass over the data: one long pass has none.
+    passes = job["iterations"] * job["batch"] // job["train_images"] + 1
+    return mmcv.ConfigDict(
+        samples_per_gpu=job["batch"],
+        # Workers would take the cores from the training, and shared memory that containers do not have.
+        workers_per_gpu=0,
+        persistent_workers=False,
+        pin_memory=False,
+        train={"type": "RepeatDataset", "times": passes, "dataset": split("train", train)},
+        val=split("val", test),
+        test=split("val", test),
+    )
+
+
+def _train(job, config, device, speaker):
+    from mmcv.runner import HOOKS, Hook
+    from mmseg.apis import set_random_seed, train_segmentor
+    from mmseg.datasets import build_dataset
+    from mmseg.models import build_segmentor
+
+    losses = []
+    began = time.monotonic()
+    told = [began]
+
+    @HOOKS.register_module(name="SmokeProgress", force=True)
+    class SmokeProgress(Hook):
+        """Tell the loss and the time left as the training goes."""
+
+        def after_train_iter(self, runner):
+            losses.append(float(runner.outputs["log_vars"]["loss"]))
+            now = time.monotonic()
+            if now - told[0] >= _TELL_SECONDS or len(losses) in (1, runner.max_iters):
+                told[0] = now
+                recent = losses[-20:]
+                speaker.say(
+                    "iteration",
+                    iteration=len(losses),
+                    total=runner.max_iters,
+                    loss=sum(recent) / len(recent),
+                    seconds_left=(now - began) / len(losses) * (runner.max_iters - len(losses)),
+                )
+
+    os.makedirs(config.work_dir)
+    set_random_seed(job["seed"])
+    model = build_segmentor(config.model)
+    model.init_weights()
+    model.CLASSES, model.PALETTE = smoke_bench.CLASSES, smoke_bench.PALETTE
+    dataset = build_dataset(config.data.train)
+    hooked = copy.deepcopy(config)
+    hooked.custom_hooks = [{"type": "SmokeProgress"}]
+    began = time.monotonic()
+    train_segmentor(model, [dataset], hooked, distributed=False, validate=False, timestamp="smoke", meta={})
+    speaker.say("training", iterations=len(losses), losses=losses, seconds=round(time.monotonic() - began, 3))
+    checkpoint = os.path.join(config.work_dir, "iter_%d.pth" % job["iterations"])
+    return model.to(device).eval(), checkpoint
+
+
+def _evaluate(model, config, device, speaker):
+    import numpy as np
+    from mmseg.apis import single_gpu_test
+    from mmseg.datasets import build_dataloader, build_dataset
+    from mmseg.utils import build_dp
+
+    dataset = build_dataset(config.data.val, {"test_mode": True})
+    loader = build_dataloader(
+        dataset, 1, 0, dist=False, shuffle=False, persistent_workers=False, pin_memory=False
+    )
+    wrapped = build_dp(model, device.type, device_ids=[device.index or 0])
+    measured = dataset.evaluate(single_gpu_test(wrapped, loader, pre_eval=True), metric="mIoU")
+    side = (smoke_bench.SIZE, smoke_bench.SIZE)
+    nothing = dataset.evaluate([np.zeros(side, np.int64)] * len(dataset), metric="mIoU")
+    speaker.say(
+        "evaluation",
+        images=len(dataset),
+        mean_iou=float(measured["mIoU"]),
+        chance_mean_iou=float(nothing["mIoU"]),
+        per_class_iou={name: float(measured["IoU." + name]) for name in smoke_bench.CLASSES},
+    )
+
+
+def _dump(job, config, checkpoint):
+    """Put the checkpoint and a config that needs nothing of this run beside it where they stay."""
+    files = {
+        name: os.path.join(job["output"], name + end)
+        for name, end in (("checkpoint", ".pth"), ("config", ".py"))
+    }
+    shutil.move(checkpoint, files["checkpoint"])
+    lasting = copy.deepcopy(config)
+    lasting.work_dir = "work"
+    for split in (lasting.data.train.dataset, lasting.data.val, lasting.data.test):
+        split.data_root = "data"
+    lasting.dump(files["config"])
+    return files
+
+
+def _reload(model, files, config, device, speaker):
+    """Load the checkpoint into a new model and compare what both say of the first validation images."""
+    import torch
+    from mmcv.parallel import collate
+    from mmseg.apis import init_segmentor
+    from mmseg.datasets import build_dataset
+
+    fresh = init_segmentor(files["config"], files["checkpoint"], device=str(device))
+    dataset = build_dataset(config.data.val, {"test_mode": True})
+    batch = collate([dataset[index] for index in range(min(_SHOWN, len(dataset)))], samples_per_gpu=_SHOWN)
+    images, metas = batch["img"][0].to(device), batch["img_metas"][0].data[0]
+    with torch.no_grad():
+        before, after = (each.inference(images, metas, False) for each in (model, fresh))
+    speaker.say("reload", error=float((before - after).abs().max()), images=len(images))
+    return fresh
+
+
+def _infer(job, models, config, data, speaker):
+    import cv2
+    import numpy as np
+    import smoke_pictures
+    from mmseg.apis import inference_segmentor
+
+    model, fresh = models
+    model.cfg = config
+    rows = []
+    same = total = 0
+    names = sorted(os.listdir(os.path.join(data, "img_dir", "val")))[:_SHOWN]
+    for name in names:
+        file = os.path.join(data, "img_dir", "val", name)
+        truth = cv2.imread(os.path.join(data, "ann_dir", "val", name), cv2.IMREAD_UNCHANGED)
+        prediction, trained = (np.asarray(inference_segmentor(each, file)[0]) for each in (fresh, model))
+        if prediction.shape != truth.shape:
+            raise ValueError("inference gave %s for an image of %s" % (prediction.shape, truth.shape))
+        same += int((prediction == trained).sum())
+        total += truth.size
+        rows.append((cv2.imread(file), truth, prediction))
+    speaker.say("inference", images=len(names), agreement=same / total)
+    overlay = os.path.join(job["output"], "overlay.png")
+    first = os.path.join(data, "img_dir", "val", names[0])
+    shown = fresh.show_result(first, [rows[0][2]], palette=smoke_bench.PALETTE, opacity=0.5)
+    smoke_pictures.write_enlarged(overlay, shown)
+    samples = os.path.join(job["output"], "samples.png")
+    smoke_pictures.write(samples, rows, smoke_bench.CLASSES, smoke_bench.PALETTE)
+    return [samples, overlay]
