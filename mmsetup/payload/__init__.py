@@ -1,1 +1,1 @@
-""""""
+"""Programs that run inside the target interpreter; nothing of mmsetup is imported there."""

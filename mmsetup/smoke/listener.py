@@ -14,7 +14,7 @@ from mmsetup.smoke.report import Failure, SmokeCheck, Training
 
 __all__ = ["Heard", "Listener"]
 
-_LAST_LINES = 12
+_LAST_LINES = 20
 _STAGES = {
     "import": "importing the stack",
     "ops": "comparing compiled operators",
@@ -33,7 +33,7 @@ class Heard:
     stage: str = "start"
     module: str = ""
     ended: bool = False
-    failure: Failure | None = None
+    raised: str = ""
     checks: list[SmokeCheck] = field(default_factory=list)
     ops: set[str] = field(default_factory=set)
     device: str = ""
@@ -123,8 +123,7 @@ class Listener:
         self.heard.pictures = [Path(picture) for picture in event.fields["pictures"]]
 
     def _on_failure(self, event: Event) -> None:
-        said = event.fields
-        self.heard.failure = self.failure(f"{said['kind']}: {said['message']}")
+        self.heard.raised = f"{event.fields['kind']}: {event.fields['message']}"
 
     def _on_end(self, _event: Event) -> None:
         self.heard.ended = True

@@ -26,6 +26,7 @@ from mmsetup.smoke.report import Failure, Recipe, SmokeCheck, SmokeReport
 __all__ = ["smoke"]
 
 _FAMILY = "mmseg0"
+_PAYLOAD = Path(mmsetup.payload.__file__).parent / "smoke"
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _MOST_THREADS = 8
 """A model this small has no work for more."""
@@ -122,14 +123,12 @@ def _listen(
     python: Path, job: dict[str, Any], listener: Listener, *, limit: float, silence: float
 ) -> Failure | None:
     scratch = Path(job["scratch"])
-    payload = Path(mmsetup.payload.__file__).parent / "smoke"
     job_file = scratch / "job.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")
     temporary = scratch / "tmp"
     temporary.mkdir()
     env = clean_environment(
-        # Threads that spin while they wait make a busy machine many times slower: 250 s were measured for
-        # 60 s.
+        # Threads that spin while they wait make a busy machine many times slower: 250 s, not 60 s.
         OMP_WAIT_POLICY="PASSIVE",
         MPLBACKEND="Agg",
         MPLCONFIGDIR=str(scratch / "matplotlib"),
@@ -139,7 +138,7 @@ def _listen(
     began = time.monotonic()
     try:
         done = stream(
-            [python, "-I", "-u", payload, job_file],
+            [python, "-I", "-u", _PAYLOAD, job_file],
             listener.take,
             env=env,
             cwd=scratch,
@@ -161,8 +160,8 @@ def _listen(
 
 def _ending(done: Completed, listener: Listener) -> Failure | None:
     """Give what is wrong with how the payload ended, if anything is."""
-    if listener.heard.failure is not None:
-        return listener.heard.failure
+    if listener.heard.raised:
+        return listener.failure(listener.heard.raised)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         return listener.failure(f"the interpreter was killed by {name}", name)

@@ -9,6 +9,7 @@ lines on standard output; logs go to standard error. This measures and does not 
 
 import importlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -18,7 +19,13 @@ import traceback
 _writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 from smoke_events import Speaker  # noqa: E402
 
-_MODULES = {"mmseg0": "smoke_mmseg0"}
+_FAMILIES = {
+    "mmseg0": (
+        "smoke_mmseg0",
+        ("numpy", "cv2", "torch", "torchvision", "mmcv", "mmcv.ops", "mmseg", "mmseg.apis"),
+    )
+}
+"""The module that knows a family, and what it imports: one by one, so that the one that fails is named."""
 
 
 def main(job_file):
@@ -28,10 +35,9 @@ def main(job_file):
     signal.signal(signal.SIGTERM, _end)
     speaker = Speaker()
     try:
-        family = importlib.import_module(_MODULES[job["family"]])
-        sys.dont_write_bytecode = _writes_bytecode
-        family.run(job, speaker)
-    except SystemExit:
+        _family(job, speaker).run(job, speaker)
+    except (SystemExit, BrokenPipeError):
+        # The parent is gone or wants no more: nobody else is left to clear up.
         shutil.rmtree(job["scratch"], ignore_errors=True)
         raise
     except BaseException as error:
@@ -47,6 +53,20 @@ def main(job_file):
     speaker.end_stage()
     speaker.say("end")
     return 0
+
+
+def _family(job, speaker):
+    speaker.stage("import")
+    if job["device"] == "cpu":
+        # mmseg takes any visible GPU for its own.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    name, imports = _FAMILIES[job["family"]]
+    sys.dont_write_bytecode = _writes_bytecode
+    for module in imports:
+        speaker.say("importing", module=module)
+        importlib.import_module(module)
+    sys.dont_write_bytecode = True
+    return importlib.import_module(name)
 
 
 def _end(_signal, _frame):

@@ -1,15 +1,33 @@
 """The smoke run of mmcv-full 1.x with mmsegmentation 0.x: everything through their own doors."""
 
 import copy
-import importlib
 import os
 import shutil
 import time
 
+import cv2
+import mmcv
+import mmseg
+import numpy as np
 import smoke_bench
+import smoke_ops
+import smoke_pictures
+import torch
+import torchvision
+from mmcv.parallel import collate
+from mmcv.runner import HOOKS, Hook
+from mmseg.apis import (
+    inference_segmentor,
+    init_segmentor,
+    set_random_seed,
+    single_gpu_test,
+    train_segmentor,
+)
+from mmseg.datasets import build_dataloader, build_dataset
+from mmseg.models import build_segmentor
+from mmseg.utils import build_dp
 
 _CONFIG = ".mim/configs/sem_fpn/fpn_r50_512x1024_80k_cityscapes.py"
-_IMPORTS = ("numpy", "cv2", "torch", "torchvision", "mmcv", "mmcv.ops", "mmseg", "mmseg.apis")
 _NORMALIZE = {"type": "Normalize", "mean": [128.0] * 3, "std": [64.0] * 3, "to_rgb": True}
 _WIDTH = 16
 _SHOWN = 8
@@ -17,14 +35,7 @@ _TELL_SECONDS = 0.4
 
 
 def run(job, speaker):
-    """Import, check the ops, draw, train, evaluate, save, load and infer; tell what was measured."""
-    speaker.stage("import")
-    if job["device"] == "cpu":
-        # mmseg takes any visible GPU for its own.
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    for name in _IMPORTS:
-        speaker.say("importing", module=name)
-        importlib.import_module(name)
+    """Check the ops, draw, train, evaluate, save, load and infer; tell what was measured."""
     device = _device(job)
     _tell_versions(speaker, device)
     speaker.stage("ops")
@@ -46,9 +57,6 @@ def run(job, speaker):
 
 
 def _device(job):
-    import cv2
-    import torch
-
     torch.set_num_threads(job["threads"])
     cv2.setNumThreads(0)
     wanted = job["device"]
@@ -64,13 +72,6 @@ def _device(job):
 
 
 def _tell_versions(speaker, device):
-    import cv2
-    import mmcv
-    import mmseg
-    import numpy as np
-    import torch
-    import torchvision
-
     modules = (torch, torchvision, mmcv, mmseg, np, cv2)
     versions = {module.__name__: str(module.__version__) for module in modules}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
@@ -80,9 +81,6 @@ def _tell_versions(speaker, device):
 
 
 def _check_ops(speaker):
-    import smoke_ops
-    import torch
-
     # TF32 rounds products to 10 bits: two right kernels would differ.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     for device in ["cpu"] + ["cuda:%d" % index for index in range(torch.cuda.device_count())]:
@@ -99,9 +97,6 @@ def _draw(job, data):
 
 def _config(job, data, device):
     """Load a config that mmsegmentation ships and shrink it to what two cores train in half a minute."""
-    import mmcv
-    import mmseg
-
     path = os.path.join(os.path.dirname(mmseg.__file__), *_CONFIG.split("/"))
     config = mmcv.Config.fromfile(path)
     norm = {"type": "BN", "requires_grad": True}
@@ -141,8 +136,6 @@ def _config(job, data, device):
 
 
 def _data(job, data):
-    import mmcv
-
     side = (smoke_bench.SIZE, smoke_bench.SIZE)
     train = [
         {"type": "LoadImageFromFile"},
@@ -192,11 +185,6 @@ def _data(job, data):
 
 
 def _train(job, config, device, speaker):
-    from mmcv.runner import HOOKS, Hook
-    from mmseg.apis import set_random_seed, train_segmentor
-    from mmseg.datasets import build_dataset
-    from mmseg.models import build_segmentor
-
     losses = []
     began = time.monotonic()
     told = [began]
@@ -235,11 +223,6 @@ def _train(job, config, device, speaker):
 
 
 def _evaluate(model, config, device, speaker):
-    import numpy as np
-    from mmseg.apis import single_gpu_test
-    from mmseg.datasets import build_dataloader, build_dataset
-    from mmseg.utils import build_dp
-
     dataset = build_dataset(config.data.val, {"test_mode": True})
     loader = build_dataloader(
         dataset, 1, 0, dist=False, shuffle=False, persistent_workers=False, pin_memory=False
@@ -274,11 +257,6 @@ def _dump(job, config, checkpoint):
 
 def _reload(model, files, config, device, speaker):
     """Load the checkpoint into a new model and compare what both say of the first validation images."""
-    import torch
-    from mmcv.parallel import collate
-    from mmseg.apis import init_segmentor
-    from mmseg.datasets import build_dataset
-
     fresh = init_segmentor(files["config"], files["checkpoint"], device=str(device))
     dataset = build_dataset(config.data.val, {"test_mode": True})
     batch = collate([dataset[index] for index in range(min(_SHOWN, len(dataset)))], samples_per_gpu=_SHOWN)
@@ -290,11 +268,6 @@ def _reload(model, files, config, device, speaker):
 
 
 def _infer(job, models, config, data, speaker):
-    import cv2
-    import numpy as np
-    import smoke_pictures
-    from mmseg.apis import inference_segmentor
-
     model, fresh = models
     model.cfg = config
     rows = []

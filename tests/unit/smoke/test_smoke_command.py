@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from test_smoke_run import END, GOOD
+from typer.testing import CliRunner
+
+from mmsetup.cli.smoke import command
+from mmsetup.errors import CheckFailedError, RequestError
+from mmsetup.render.smoke import show_smoke
+from mmsetup.smoke import smoke
+
+app = typer.Typer()
+app.command()(command)
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_a_good_run_ends_with_0_and_the_numbers(child, tmp_path):
+    child(GOOD + END)
+    done = run("--python", sys.executable, "--output", tmp_path / "kept")
+    assert done.exit_code == 0
+    for words in ("passed in", "hammer", "0.850", "chance (all bench)", "0.200", "samples.png"):
+        assert words in done.stdout
+
+
+def test_json_is_one_document_and_nothing_else(child):
+    child(GOOD + END)
+    done = run("--python", sys.executable, "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["schema"] == "mmsetup.smoke/1"
+    assert document["passed"] is True
+    assert document["mean_iou"] == 0.9
+    assert document["output"] is None
+
+
+def test_a_failed_run_is_an_error_with_evidence_and_a_remedy(bare):
+    done = run("--env", bare)
+    assert isinstance(done.exception, CheckFailedError)
+    assert any("No module named 'numpy'" in line for line in done.exception.evidence)
+    assert done.exception.remedy == f"mmsetup doctor --env {bare}"
+
+
+def test_a_failed_run_as_json_is_still_one_document(bare):
+    done = run("--env", bare, "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert document["passed"] is False
+    assert document["failure"]["stage"] == "import, numpy"
+
+
+def test_two_environments_are_refused(bare):
+    done = run("--env", bare, "--python", sys.executable)
+    assert isinstance(done.exception, RequestError)
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_a_crash_is_told_with_its_stage_and_its_last_lines(child, width, capsys):
+    child('say("stage", name="train")\nprint("[last] words", file=sys.stderr, flush=True)\nos.abort()\n')
+    show_smoke(smoke(Path(sys.executable)), Console(width=width))
+    told = capsys.readouterr().out
+    assert "killed by SIGABRT (in train)" in told
+    assert "[last] words" in told
+    assert "failed in" in told
