@@ -15,6 +15,7 @@ __all__ = [
     "MOST_LOSS_LEFT",
     "MOST_OP_ERROR",
     "MOST_RELOAD_ERROR",
+    "explained",
     "judge_evaluation",
     "judge_inference",
     "judge_op",
@@ -42,6 +43,22 @@ EXPECTED_OPS = ("nms", "roi_align", "deform_conv2d", "modulated_deform_conv2d", 
 
 _NOT_FOR = {("sigmoid_focal_loss", "cpu")}
 """mmcv 1.x has no CPU kernel of these: ``implementation for device cpu not found``."""
+
+_MEANINGS = (
+    ("No module named 'mmcv._ext'", "mmcv is installed without its compiled operators"),
+    ("No module named 'pkg_resources'", "this setuptools is newer than the stack can use"),
+    ("undefined symbol", "the operators were compiled for another torch"),
+    ("libcudart", "the operators were compiled for another CUDA than torch brings"),
+    ("libGL.so", "opencv wants a desktop's libraries; opencv-python-headless does not"),
+    ("unexpected keyword argument 'verify'", "this yapf is newer than mmcv can use"),
+    ("is incompatible. Please install mmcv", "these versions of mmcv and mmsegmentation refuse each other"),
+)
+
+
+def explained(raised: str) -> str:
+    """Put what an exception means in plain words before it, where it is one of the usual ones."""
+    meaning = next((words for sign, words in _MEANINGS if sign in raised), "")
+    return f"{meaning}: {raised}" if meaning else raised
 
 
 def judge_op(measured: Mapping[str, Any]) -> SmokeCheck:

@@ -132,6 +132,7 @@ def _listen(
         OMP_WAIT_POLICY="PASSIVE",
         MPLBACKEND="Agg",
         MPLCONFIGDIR=str(scratch / "matplotlib"),
+        XDG_CACHE_HOME=str(scratch / "cache"),
         TORCH_HOME=str(scratch / "torch"),
         TMPDIR=str(temporary),
     )
@@ -161,7 +162,7 @@ def _listen(
 def _ending(done: Completed, listener: Listener) -> Failure | None:
     """Give what is wrong with how the payload ended, if anything is."""
     if listener.heard.raised:
-        return listener.failure(listener.heard.raised)
+        return listener.failure(judge.explained(listener.heard.raised))
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         return listener.failure(f"the interpreter was killed by {name}", name)

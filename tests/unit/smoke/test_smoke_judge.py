@@ -77,3 +77,9 @@ def test_a_loaded_model_must_say_the_same():
     assert not judge.judge_reload(math.nan, 8).passed
     assert judge.judge_inference(1.0, 8).passed
     assert not judge.judge_inference(0.9, 8).passed
+
+
+def test_the_usual_exceptions_are_put_in_plain_words():
+    raised = "ImportError: _ext.so: undefined symbol: _ZNK2at6Tensor7is_cudaEv"
+    assert judge.explained(raised) == f"the operators were compiled for another torch: {raised}"
+    assert judge.explained("OSError: what nobody has seen") == "OSError: what nobody has seen"
