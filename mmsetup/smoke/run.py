@@ -139,7 +139,7 @@ def _listen(
     began = time.monotonic()
     try:
         done = stream(
-            [python, "-I", "-u", _PAYLOAD, job_file],
+            [python, "-I", "-B", "-u", _PAYLOAD, job_file],
             listener.take,
             env=env,
             cwd=scratch,

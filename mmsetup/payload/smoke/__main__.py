@@ -1,6 +1,6 @@
 """Train a small model on the built-in data set, and check the compiled ops, inside the target interpreter.
 
-Started as ``python -I -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``, what
+Started as ``python -I -B -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``, what
 knows the stack), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``), ``threads``,
 ``iterations``, ``batch``, ``train_images``, ``validation_images``, ``scratch`` (a folder to fill, which is
 removed when the run is ended early) and ``output`` (the folder of what stays). What happens is told in JSON
@@ -15,9 +15,7 @@ import signal
 import sys
 import traceback
 
-# The folder of an installed mmsetup is not the target's to write to.
-_writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-from smoke_events import Speaker  # noqa: E402
+from smoke_events import Speaker
 
 _FAMILIES = {
     "mmseg0": (
@@ -61,7 +59,8 @@ def _family(job, speaker):
         # mmseg takes any visible GPU for its own.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     name, imports = _FAMILIES[job["family"]]
-    sys.dont_write_bytecode = _writes_bytecode
+    # The stack's bytecode belongs to the target; the payload's (``-B``) would lie in the folder of mmsetup.
+    sys.dont_write_bytecode = False
     for module in imports:
         speaker.say("importing", module=module)
         importlib.import_module(module)
