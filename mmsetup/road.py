@@ -21,12 +21,12 @@ from mmsetup.install.manifest import fingerprint, missing_packages, write_manife
 from mmsetup.install.target import held, recover
 from mmsetup.install.verify import verify_environment, verify_wheel
 from mmsetup.lock import Lock, lock, read
-from mmsetup.paths import manifest_folder
+from mmsetup.paths import manifest_folder, state_folder
 from mmsetup.plan import Plan, Request, planned
 from mmsetup.probe import environment, probe
 from mmsetup.probe.machine import Interpreter, Machine
 from mmsetup.progress import Progress
-from mmsetup.render.document import plain
+from mmsetup.render.document import document, dump, plain
 from mmsetup.smoke import SmokeReport, smoke
 
 __all__ = ["Journey", "Outcome", "travel", "wheel_for"]
@@ -206,7 +206,7 @@ class _Trip:
             self._seconds["install"] = round(time.monotonic() - began, 3)
             verify_environment(new, pinned.lock)
             if self._journey.with_smoke:
-                reports.append(self._smoked(new, python))
+                reports.append(_moved(self._smoked(new, python), new, target.path))
             write_manifest(new, _manifest(mark, pinned, built, reports))
 
         self._progress.stage(f"Installing {len(pinned.lock.packages)} packages")
@@ -235,12 +235,35 @@ class _Trip:
         with self._stage("smoke", "Training a small model"):
             report = smoke(python, output=manifest_folder(new) / "smoke", progress=self._progress)
         if not report.passed:
+            kept = state_folder("logs") / "smoke"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(manifest_folder(new) / "smoke", kept)
             raise CheckFailedError(
-                "the environment was made, but the smoke run did not pass; nothing was changed",
+                f"the smoke run did not pass in the new environment; nothing was changed. Its report: {kept}",
                 evidence=[f"{check.name}: {check.detail}" for check in report.checks if not check.passed],
                 remedy="mmsetup install --no-smoke && mmsetup doctor  # keeps it and looks for the cause",
             )
         return report
+
+
+def _moved(report: SmokeReport, new: Path, place: Path) -> SmokeReport:
+    """Give the report of an environment that was tried as ``new`` and will lie in ``place``."""
+
+    def moved(path: Path) -> Path:
+        return place / path.relative_to(new) if path.is_relative_to(new) else path
+
+    after = replace(
+        report,
+        environment=moved(report.environment),
+        python=moved(report.python),
+        output=moved(report.output) if report.output else None,
+        pictures=tuple(moved(path) for path in report.pictures),
+        checkpoint=moved(report.checkpoint) if report.checkpoint else None,
+        config=moved(report.config) if report.config else None,
+    )
+    text = dump(document("mmsetup.smoke/1", after)) + "\n"
+    (manifest_folder(new) / "smoke" / "report.json").write_text(text, encoding="utf-8")
+    return after
 
 
 def wheel_for(

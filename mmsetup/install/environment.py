@@ -62,7 +62,8 @@ def install(
         staging.mkdir(parents=True)
         (staging / ".gitignore").write_text("*\n", encoding="utf-8")
         new = staging / "new"
-        python = _make(lock, new, interpreter, wheels, prompt=target.path.parent.name, offline=offline)
+        python = _empty(new, interpreter, prompt=target.path.parent.name)
+        _fill(python, staging / "requirements.txt", _lines(lock.packages, wheels), progress, offline=offline)
         _record_lock(lock, new)
         accept(new, python)
         progress.update("putting the environment in place")
@@ -80,9 +81,7 @@ def install(
     )
 
 
-def _make(
-    lock: Lock, new: Path, interpreter: Path, wheels: Mapping[str, Path], *, prompt: str, offline: bool
-) -> Path:
+def _empty(new: Path, interpreter: Path, *, prompt: str) -> Path:
     # Relocatable: scripts find their environment from where they lie; it is made here and works there.
     uv.call(
         [
@@ -98,16 +97,42 @@ def _make(
         ],
         "make the environment",
     )
-    python = new / "bin" / "python"
-    pins = new.with_name("requirements.txt")
-    pins.write_text("\n".join(_lines(lock.packages, wheels)) + "\n", encoding="utf-8")
+    return new / "bin" / "python"
+
+
+def _fill(python: Path, pins: Path, lines: Sequence[str], progress: Progress, *, offline: bool) -> None:
+    pins.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    downloads = _Downloads(progress)
     uv.call(
-        ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", python, pins],
+        ["pip", "sync", "--require-hashes", "--no-build", "--python", python, pins],
         "install the locked packages",
         offline=offline,
+        on_line=downloads.take,
     )
-    pins.unlink()
-    return python
+
+
+class _Downloads:
+    """Follow what uv says of the large files that it downloads."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._under_way: dict[str, str] = {}
+        self._done = 0
+
+    def take(self, _stream: str, line: str) -> None:
+        verb, _, rest = line.strip().partition(" ")
+        name, _, size = rest.partition(" ")
+        if verb == "Downloading":
+            self._under_way[name] = size.strip("()")
+        elif verb == "Downloaded" and self._under_way.pop(name, None) is not None:
+            self._done += 1
+        else:
+            return
+        if self._under_way:
+            what = ", ".join(f"{name} ({size})" for name, size in self._under_way.items())
+            self._progress.update(
+                f"downloading {what}", done=self._done, total=self._done + len(self._under_way)
+            )
 
 
 def _lines(packages: Sequence[LockedPackage], wheels: Mapping[str, Path]) -> list[str]:

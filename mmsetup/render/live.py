@@ -105,6 +105,8 @@ class LiveProgress:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration: ``45 s``, ``3 min 20 s``."""
+    """Say a duration: ``0.4 s``, ``45 s``, ``3 min 20 s``."""
+    if 0 < seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"  # noqa: PLR2004

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from mmsetup.paths import manifest_folder
 from mmsetup.render.live import duration
 
 if TYPE_CHECKING:
@@ -22,23 +23,37 @@ _SHOWN = ("torch", "torchvision", "mmcv-full", "mmsegmentation", "numpy")
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
     """Print an outcome for people."""
-    where = escape(_short(outcome.environment))
+    where = _short(outcome.environment)
     if outcome.smoke is not None:
-        from mmsetup.render.smoke import show_smoke  # noqa: PLC0415 (an unchanged environment has no report to show)
+        from mmsetup.render.smoke import show_smoke  # noqa: PLC0415 (an unchanged environment has none)
 
         show_smoke(outcome.smoke, console)
     held = ", ".join(f"{name} {outcome.packages[name]}" for name in _SHOWN if name in outcome.packages)
     if outcome.status == "unchanged":
-        console.print(f"[green]nothing to do:[/] {where} is what this plan gives ({held})", highlight=False)
+        _say(console, f"[green]nothing to do:[/] {escape(where)} is what this plan gives: {held}")
     else:
         took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in outcome.seconds.items())
-        proven = "" if outcome.smoke else " It was not trained: run mmsetup smoke."
-        console.print(f"[bold green]ready:[/] {where} holds {held}.{proven}", highlight=False)
-        console.print(f"[dim]{took}[/]", highlight=False)
-    console.print("\nnext:", style="bold")
-    console.print(f"  source {where}/bin/activate", highlight=False, soft_wrap=True)
-    again = f"  python3 -m mmsetup smoke --env {where}  # trains the small model again"
-    console.print(again, highlight=False, soft_wrap=True)
+        _say(console, f"[bold green]ready:[/] {escape(where)} holds {held}")
+        _say(console, f"[dim]it took: {took}[/]")
+    _say(console, "\n[bold]next:[/]")
+    _say(console, f"  source {escape(where)}/bin/activate")
+    script, config = _training(outcome.environment)
+    if script and config:
+        line = f"python {_short(script)} {_short(config)} --work-dir work_dirs/tools"
+        _say(console, f"  {escape(line)}  [dim]# trains by mmsegmentation's own script[/]")
+    else:
+        _say(console, f"  mmsetup smoke --env {escape(where)}  [dim]# proves that it trains[/]")
+
+
+def _training(environment: Path) -> tuple[Path | None, Path | None]:
+    """Give mmsegmentation's training script and the smoke run's config, where the environment has both."""
+    script = next(environment.glob("lib/python3*/site-packages/mmseg/.mim/tools/train.py"), None)
+    config = manifest_folder(environment) / "smoke" / "config.py"
+    return script, config if config.is_file() else None
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def _short(path: Path) -> str:

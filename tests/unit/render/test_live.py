@@ -20,7 +20,8 @@ def said(on: Console) -> str:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (200, "3 min 20 s"), (-3, "0 s")]
+    ("seconds", "words"),
+    [(0, "0 s"), (0.42, "0.4 s"), (59.4, "59 s"), (60, "1 min 00 s"), (200, "3 min 20 s"), (-3, "0 s")],
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
