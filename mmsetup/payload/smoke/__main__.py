@@ -1,7 +1,7 @@
 """Train a small model on the built-in data set, and check the compiled ops, inside the target interpreter.
 
-Started as ``python -I -B -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``, what
-knows the stack), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``), ``threads``,
+Started as ``python -I -B -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``,
+what knows the stack), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``), ``threads``,
 ``iterations``, ``batch``, ``train_images``, ``validation_images``, ``scratch`` (a folder to fill, which is
 removed when the run is ended early) and ``output`` (the folder of what stays). What happens is told in JSON
 lines on standard output; logs go to standard error. This measures and does not judge: that is the parent's.
