@@ -39,7 +39,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     _say(console, f"  source {escape(where)}/bin/activate")
     script, config = _training(outcome.environment)
     if script and config:
-        line = f"python {_short(script)} {_short(config)} --work-dir work_dirs/tools"
+        line = f"python {_short(script)} {_short(config)}"
         _say(console, f"  {escape(line)}  [dim]# trains by mmsegmentation's own script[/]")
     else:
         _say(console, f"  mmsetup smoke --env {escape(where)}  [dim]# proves that it trains[/]")

@@ -29,23 +29,42 @@ def installed(mmsetup: Callable, pins: Path, tmp_path: Path) -> Path:
     done = mmsetup("install", "--no-smoke", "--offline", "--lock", pins, cwd=tmp_path)
     assert done.code == 0, done.err
     (tmp_path / ".venv" / "before.txt").write_text("before")
-    manifest = tmp_path / ".venv" / ".mmsetup" / "manifest.json"
-    known = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**known, "fingerprint": "of another request"}))
+    make_another(tmp_path)
     return tmp_path
 
 
-def start(*args: str | Path, cwd: Path, **env: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmsetup", *map(str, args)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def make_another(folder: Path) -> None:
+    """Make the environment one of another request, so that the next run has to replace it."""
+    manifest = folder / ".venv" / ".mmsetup" / "manifest.json"
+    known = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**known, "fingerprint": "of another request"}))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give what starts mmsetup and does not wait; what still runs after the test is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*args: str | Path, cwd: Path, **env: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mmsetup", *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "200", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+        process.stderr.close()
+        process.wait(30)
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:
@@ -61,7 +80,6 @@ def until(process: subprocess.Popen[str], words: str) -> str:
 def end(process: subprocess.Popen[str], signum: int) -> int:
     process.send_signal(signum)
     process.stderr.read()
-    process.stderr.close()
     return process.wait(30)
 
 
@@ -96,7 +114,9 @@ def assert_whole(environment: Path) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_ended_while_it_downloads(mmsetup: Callable, installed: Path, pins: Path, signum: int) -> None:
+def test_ended_while_it_downloads(
+    mmsetup: Callable, start: Callable, installed: Path, pins: Path, signum: int
+) -> None:
     process = start(
         *("install", "--no-smoke", "--lock", pins), cwd=installed, UV_CACHE_DIR=str(installed / "uv")
     )
@@ -118,7 +138,7 @@ def test_ended_while_it_downloads(mmsetup: Callable, installed: Path, pins: Path
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_ended_while_it_builds(installed: Path, pins: Path, signum: int) -> None:
+def test_ended_while_it_builds(start: Callable, installed: Path, pins: Path, signum: int) -> None:
     cache = installed / "cache"
     process = start(*("install", "--no-smoke", "--lock", pins), cwd=installed, MMSETUP_CACHE_DIR=str(cache))
     until(process, "/73]")
@@ -130,9 +150,12 @@ def test_ended_while_it_builds(installed: Path, pins: Path, signum: int) -> None
     assert not (installed / ".venv.mmsetup").exists()
 
 
-def test_killed_at_any_moment_of_an_install(mmsetup: Callable, installed: Path, pins: Path) -> None:
+def test_killed_at_any_moment_of_an_install(
+    mmsetup: Callable, start: Callable, installed: Path, pins: Path
+) -> None:
     command = ("install", "--no-smoke", "--offline", "--lock", pins)
     for step in range(12):
+        make_another(installed)
         process = start(*command, cwd=installed)
         until(process, "Installing")
         time.sleep(0.08 * step)
@@ -145,7 +168,9 @@ def test_killed_at_any_moment_of_an_install(mmsetup: Callable, installed: Path, 
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_ended_while_it_trains(mmsetup: Callable, installed: Path, pins: Path, signum: int) -> None:
+def test_ended_while_it_trains(
+    mmsetup: Callable, start: Callable, installed: Path, pins: Path, signum: int
+) -> None:
     process = start("install", "--offline", "--lock", pins, cwd=installed)
     until(process, "Training")
     time.sleep(6)
@@ -158,18 +183,11 @@ def test_ended_while_it_trains(mmsetup: Callable, installed: Path, pins: Path, s
     assert_whole(installed / ".venv")
 
 
-@pytest.fixture
-def holder(installed: Path, pins: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start("install", "--offline", "--lock", pins, cwd=installed)
-    until(process, "Training")
-    yield process
-    if process.poll() is None:
-        end(process, signal.SIGTERM)
-
-
 def test_a_second_run_in_the_same_folder_says_who_holds_it(
-    mmsetup: Callable, installed: Path, pins: Path, holder: subprocess.Popen[str]
+    mmsetup: Callable, start: Callable, installed: Path, pins: Path
 ) -> None:
+    holder = start("install", "--offline", "--lock", pins, cwd=installed)
+    until(holder, "Training")
     refused = mmsetup(
         *("install", "--no-smoke", "--offline", "--no-wait", "--lock", pins), cwd=installed, timeout=30
     )
@@ -179,6 +197,5 @@ def test_a_second_run_in_the_same_folder_says_who_holds_it(
     until(waiting, "waiting for it")
     end(holder, signal.SIGTERM)
     waiting.stderr.read()
-    waiting.stderr.close()
     assert waiting.wait(60) == 0
     assert_whole(installed / ".venv")

@@ -77,3 +77,20 @@ def test_an_environment_of_another_tool_is_only_replaced_when_told_so(
     assert done.code == 0, done.err
     assert not (tmp_path / ".venv" / "mine.txt").exists()
     assert not (tmp_path / ".venv.mmsetup").exists()
+
+
+def test_the_line_that_is_shown_at_the_end_trains_by_mmsegmentation_s_own_script(
+    stack_environment: Path, tmp_path: Path
+) -> None:
+    script = next(stack_environment.glob("lib/python3*/site-packages/mmseg/.mim/tools/train.py"))
+    config = stack_environment / ".mmsetup" / "smoke" / "config.py"
+    few = ("--cfg-options", "runner.max_iters=4", "evaluation.interval=4", "log_config.interval=2")
+    done = subprocess.run(
+        [stack_environment / "bin" / "python", "-W", "ignore", script, config, *few],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mIoU" in done.stderr + done.stdout
+    assert (tmp_path / "work_dirs" / "config" / "latest.pth").exists()

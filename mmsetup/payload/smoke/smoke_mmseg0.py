@@ -27,8 +27,19 @@ from mmseg.datasets import build_dataloader, build_dataset
 from mmseg.models import build_segmentor
 from mmseg.utils import build_dp
 
+_DATA = "tools_on_a_bench"
 _CONFIG = ".mim/configs/sem_fpn/fpn_r50_512x1024_80k_cityscapes.py"
 _NORMALIZE = {"type": "Normalize", "mean": [128.0] * 3, "std": [64.0] * 3, "to_rgb": True}
+_OF_THE_ORIGINAL = (
+    "norm_cfg",
+    "dataset_type",
+    "data_root",
+    "img_norm_cfg",
+    "crop_size",
+    "train_pipeline",
+    "test_pipeline",
+)
+"""Variables of the original config that describe its own data set, and that nothing refers to any more."""
 _WIDTH = 16
 _SHOWN = 8
 _TELL_SECONDS = 0.4
@@ -41,7 +52,7 @@ def run(job, speaker):
     speaker.stage("ops")
     _check_ops(speaker)
     speaker.stage("data")
-    data = os.path.join(job["scratch"], "data")
+    data = os.path.join(job["output"], _DATA)
     _draw(job, data)
     speaker.stage("train")
     config = _config(job, data, device)
@@ -89,6 +100,8 @@ def _check_ops(speaker):
 
 
 def _draw(job, data):
+    # What another seed left in the same output folder would be trained on as well.
+    shutil.rmtree(data, ignore_errors=True)
     # Far apart, so that no image of one split or of another run is an image of this validation.
     first = 1000000 * (job["seed"] % 1000)
     smoke_bench.write(data, "train", range(first, first + job["train_images"]))
@@ -241,16 +254,25 @@ def _evaluate(model, config, device, speaker):
 
 
 def _dump(job, config, checkpoint):
-    """Put the checkpoint and a config that needs nothing of this run beside it where they stay."""
+    """Put the checkpoint where it stays, and a config with which mmsegmentation's own tools can go on."""
     files = {
         name: os.path.join(job["output"], name + end)
         for name, end in (("checkpoint", ".pth"), ("config", ".py"))
     }
     shutil.move(checkpoint, files["checkpoint"])
     lasting = copy.deepcopy(config)
-    lasting.work_dir = "work"
+    for name in _OF_THE_ORIGINAL:
+        lasting.pop(name, None)
+    lasting.merge_from_dict(
+        {
+            "work_dir": None,
+            "log_config": {"interval": 50, "hooks": [{"type": "TextLoggerHook", "by_epoch": False}]},
+            "evaluation": {"interval": job["iterations"], "metric": "mIoU", "pre_eval": True},
+        }
+    )
     for split in (lasting.data.train.dataset, lasting.data.val, lasting.data.test):
-        split.data_root = "data"
+        # mmcv puts the folder of the config in here when it loads it.
+        split.data_root = "{{ fileDirname }}/" + _DATA
     lasting.dump(files["config"])
     return files
 
