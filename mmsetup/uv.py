@@ -58,7 +58,7 @@ _MEANINGS = (
         "mmsetup lock  # if the change is expected; otherwise ask who changed the file",
     ),
     _Meaning(
-        ("Failed to extract", "The wheel is invalid", "invalid Zip archive"),
+        ("Failed to extract", "Failed to read from zip", "The wheel is invalid"),
         IntegrityError,
         "a file that was downloaded to {} is damaged",
         "run the command again; if the file stays damaged, tell those who serve it",

@@ -74,7 +74,7 @@ def read_pages(urls: Iterable[str], *, seconds: float = 2.0) -> Mapping[str, Pag
     answers: dict[str, Page] = {}
     hosts: dict[str, list[str]] = {}
     for url in wanted:
-        hosts.setdefault(urlsplit(url).netloc, []).append(url)
+        hosts.setdefault("/".join(url.split("/")[:3]), []).append(url)
 
     def ask_host(first: str, others: list[str]) -> None:
         answers[first] = page = _read(first, deadline)

@@ -83,8 +83,9 @@ def write(lock: Lock, folder: Path) -> tuple[Path, Path]:
 
 def requirements_text(lock: Lock) -> str:
     """Write a lock in the requirements form."""
+    # Not splitlines(): a value may hold what Unicode, but neither TOML nor pip, takes for the end of a line.
     header = ["# Written by mmsetup; install it with: mmsetup install --lock FILE", _OPEN]
-    header += [f"# {line}".rstrip() for line in tomli_w.dumps(table_of(lock)).splitlines()]
+    header += [f"# {line}".rstrip() for line in tomli_w.dumps(table_of(lock)).rstrip("\n").split("\n")]
     body = [line.replace(" --hash", " \\\n    --hash") for line in requirement_lines(lock.packages)]
     return "\n".join([*header, _CLOSE, *body]) + "\n"
 
@@ -112,7 +113,7 @@ def read(path: Path) -> Lock:
 
 
 def _block(text: str) -> str:
-    lines = text.splitlines()
+    lines = text.split("\n")
     if _OPEN not in lines:
         return ""
     start = lines.index(_OPEN) + 1
@@ -121,7 +122,7 @@ def _block(text: str) -> str:
 
 
 def _joined(text: str) -> list[str]:
-    lines = text.replace("\\\n", " ").splitlines()
+    lines = text.replace("\\\n", " ").split("\n")
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 from mmsetup.errors import NoPlanError
-from mmsetup.plan.candidate import Situation
+from mmsetup.plan.candidate import Candidate, Situation
 from mmsetup.plan.model import Rejection
 from mmsetup.plan.request import Request
 from mmsetup.plan.selection import best, nearest
@@ -57,18 +57,26 @@ def _ways_out(situation: Situation) -> Iterator[tuple[str, str]]:
     """Give in words, and as a command, what would fit: less wishes, or a set with a known weakness."""
     request, family = situation.request, situation.family
     less = _with_less(request)
-    if not any(best(replace(situation, request=other)) for _, other in less) and len(less) > 1:
+    fitting = list(_fitting(less, situation))
+    if not fitting and len(less) > 1:
         free = Request(family=request.family, mirrors=request.mirrors)
-        less = [(" and ".join(option for option, _ in less), free)]
+        fitting = list(_fitting([(" and ".join(option for option, _ in less), free)], situation))
+    for option, other, found in fitting:
+        yield f"without {option} this fits: {found.described(family)}", _command(other)
+    weak = best(replace(situation, request=replace(request, accepts_cautions=True)))
+    if weak is not None:
+        cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
+        asking = replace(request, torch=str(weak.torch.version))
+        yield f"asked for, this fits: {weak.described(family)}; but {cautions}", _command(asking)
+
+
+def _fitting(
+    less: Iterable[tuple[str, Request]], situation: Situation
+) -> Iterator[tuple[str, Request, Candidate]]:
     for option, other in less:
         found = best(replace(situation, request=other))
         if found is not None:
-            yield f"without {option} this fits: {found.described(family)}", _command(other)
-    found = best(replace(situation, request=replace(request, accepts_cautions=True)))
-    if found is not None:
-        cautions = "; ".join(known.effect for known in found.breaks if known.caution)
-        other = replace(request, torch=str(found.torch.version))
-        yield f"asked for, this fits: {found.described(family)}; but {cautions}", _command(other)
+            yield option, other, found
 
 
 def _with_less(request: Request) -> list[tuple[str, Request]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
@@ -61,12 +61,20 @@ def checked(request: Request, catalog: Catalog) -> Family:
     if request.python and not request.wants_path:
         _check_python(request.python, catalog)
     for name, address in request.mirrors.items():
-        if not re.match(r"https?://[^/\s]", address):
+        if not _is_web_address(address):
             raise RequestError(
                 f"the mirror of {name} is {address!r}, which is no address of http or https",
                 remedy="mmsetup plan --mirror https://HOST/FOLDER",
             )
     return family
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(map(str.isspace, text))
 
 
 def _checked_family(request: Request, catalog: Catalog) -> Family:
@@ -138,5 +146,5 @@ def _version(text: str) -> Version | None:
 
 
 def starts(version: str, beginning: str) -> bool:
-    """Tell whether ``version`` is ``beginning`` or below it (``1.13.1`` is below ``1.13`` and nothing)."""
+    """Tell whether ``version`` is ``beginning`` or below it, as 1.13.1 is below 1.13; empty, it fits all."""
     return not beginning or version == beginning or version.startswith(beginning + ".")

@@ -103,7 +103,13 @@ def _driver(candidate: Candidate, situation: Situation) -> str | None:
     floor = situation.catalog.driver_floor(cuda)
     if floor is None or Version(driver.version) >= floor[0]:
         return None
-    return f"{candidate.variant} needs driver {floor[0]} or newer, here is {driver.version}"
+    minimum = _as_nvidia_writes(floor[0])
+    return f"{candidate.variant} needs driver {minimum} or newer, here is {driver.version}"
+
+
+def _as_nvidia_writes(driver: Version) -> str:
+    first, *others = driver.release
+    return ".".join([str(first), *(f"{number:02d}" for number in others)])
 
 
 def _architectures(candidate: Candidate, situation: Situation) -> str | None:

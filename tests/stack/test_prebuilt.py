@@ -1,0 +1,296 @@
+"""The prebuilt way, walked for real: a server on this machine plays the OpenMMLab index with a wheel that was really built."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from packaging.pylock import Pylock
+from werkzeug import Request, Response
+
+from mmsetup.lock import read
+
+if TYPE_CHECKING:
+    from pytest_httpserver import HTTPServer
+
+pytestmark = pytest.mark.stack
+
+PAIR = "/mmcv/dist/cu117/torch1.13.0"
+WHEEL = "mmcv_full-1.7.2-cp310-cp310-manylinux1_x86_64.whl"
+
+
+class Index:
+    """A find-links index of flat pages: ``offer`` puts a wheel beside its page, ``page`` sets any page."""
+
+    def __init__(self, server: HTTPServer) -> None:
+        self._server = server
+        self.base = server.url_for("").rstrip("/")
+        self._files: dict[str, Path] = {}
+
+    def offer(self, wheel: Path, *, name: str = WHEEL, fragment: str = "") -> str:
+        self._files[f"{PAIR}/{name}"] = wheel
+        self._server.expect_request(f"{PAIR}/{name}").respond_with_handler(self._send)
+        self.page(f'<a href="../torch1.13.0/{quote(name)}{fragment}">{name}</a><br>')
+        return f"{self.base}{PAIR}/{name}"
+
+    def page(self, html: str, status: int = 200) -> None:
+        answer = self._server.expect_request(f"{PAIR}/index.html")
+        answer.respond_with_data(html, status=status, content_type="text/html")
+
+    def withdraw(self) -> None:
+        self._server.clear()
+
+    def _send(self, request: Request) -> Response:
+        return Response(self._files[request.path].read_bytes(), content_type="application/octet-stream")
+
+
+@pytest.fixture
+def index(httpserver: HTTPServer) -> Index:
+    return Index(httpserver)
+
+
+@pytest.fixture
+def go(mmsetup: Callable, index: Index, tmp_path: Path) -> Callable:
+    """Run mmsetup with that index as the mirror, and with a cache of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def run(*args: str | Path, mirror: str = index.base):
+        return mmsetup(
+            *args, cwd=work, MMSETUP_MIRROR=mirror, MMSETUP_CACHE_DIR=str(tmp_path / "cache"), timeout=300
+        )
+
+    return run
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def without_ops(folder: Path) -> Path:
+    """Make a whole wheel of the right name and version that lacks the compiled operators."""
+    files = {
+        "mmcv/__init__.py": b"__version__ = '1.7.2'\n",
+        "mmcv_full-1.7.2.dist-info/METADATA": b"Metadata-Version: 2.1\nName: mmcv-full\nVersion: 1.7.2\n",
+        "mmcv_full-1.7.2.dist-info/WHEEL": (
+            b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: cp310-cp310-linux_x86_64\n"
+        ),
+    }
+    record = "mmcv_full-1.7.2.dist-info/RECORD"
+    lines = []
+    for name, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(content)}")
+    wheel = folder / WHEEL
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        archive.writestr(record, "\n".join([*lines, f"{record},,"]) + "\n")
+    return wheel
+
+
+def assert_nothing_is_left(work: Path) -> None:
+    assert list(work.iterdir()) == []
+    assert not list(work.parent.glob("cache/**/*.part"))
+
+
+def test_the_plan_names_the_wheel_that_the_page_lists(go: Callable, index: Index, ops_wheel: Path) -> None:
+    url = index.offer(ops_wheel)
+    plan = go("plan", "--json").document
+    assert plan["ops"] == {"kind": "prebuilt", "source": "openmmlab", "with_cuda": False, "architectures": []}
+    ops = next(choice for choice in plan["choices"] if choice["name"] == "mmcv-full")
+    assert ops["file"] == {"filename": WHEEL, "url": url, "sha256": ""}
+    assert ops["reason"] == "a wheel for cu117 and torch 1.13.0"
+    assert (plan["python"], plan["variant"]) == ("3.10", "cu117")
+    answered = {report["url"]: report["outcome"] for report in plan["sources"] if report["answered"]}
+    assert answered[f"{index.base}{PAIR}/index.html"] == "1 file listed"
+
+
+def test_the_lock_pins_it_by_address_and_hash_in_both_forms(
+    go: Callable, index: Index, ops_wheel: Path, work: Path
+) -> None:
+    url = index.offer(ops_wheel, fragment=f"#sha256={sha256(ops_wheel)}")
+    done = go("lock", "--name", "near", "--json")
+    assert done.code == 0, done.err
+    first, second = (work / name for name in ("pylock.near.toml", "requirements.near.txt"))
+    lock = read(first)
+    assert lock.build is None
+    (file,) = lock.package("mmcv-full").files
+    assert (file.url, file.sha256) == (url, sha256(ops_wheel))
+    assert lock.digest == read(second).digest == done.document["digest"]
+    assert f"mmcv-full @ {url} \\\n    --hash=sha256:{sha256(ops_wheel)}" in second.read_text()
+    pylock = Pylock.from_dict(_toml(first))
+    (archived,) = [package for package in pylock.packages if package.archive]
+    assert archived.name == "mmcv-full"
+
+
+def test_the_wheel_is_installed_and_its_operators_run(
+    go: Callable, index: Index, ops_wheel: Path, work: Path
+) -> None:
+    index.offer(ops_wheel)
+    done = go("install", "--no-smoke", "--json")
+    assert done.code == 0, done.err
+    code = "import torch, mmcv.ops as ops; boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 8, 9]])\n"
+    code += "print(len(ops.nms(boxes, torch.tensor([.9, .8]), .5)[1]))"
+    python = work / ".venv" / "bin" / "python"
+    ran = subprocess.run([python, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1"]
+    manifest = json.loads((work / ".venv" / ".mmsetup" / "manifest.json").read_text())
+    assert manifest["ops"]["origin"] == "prebuilt"
+    assert sha256(ops_wheel) in manifest["file_hashes"]["mmcv-full"]
+    assert done.document["wheel"] is None
+    assert sorted(path.name for path in work.iterdir()) == [".venv"]
+
+
+def test_a_file_that_is_not_what_its_page_promises_is_not_locked(
+    go: Callable, index: Index, ops_wheel: Path, work: Path
+) -> None:
+    index.offer(ops_wheel, fragment=f"#sha256={'0' * 64}")
+    done = go("lock")
+    assert done.code == 9
+    assert "is not what its page promises" in done.err
+    assert sha256(ops_wheel) in done.err
+    assert_nothing_is_left(work)
+
+
+def test_a_truncated_wheel_is_not_locked(
+    go: Callable, index: Index, ops_wheel: Path, work: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.whl"
+    short.write_bytes(ops_wheel.read_bytes()[: ops_wheel.stat().st_size // 2])
+    index.offer(short)
+    done = go("install", "--no-smoke")
+    assert done.code == 9
+    assert "is damaged" in done.err
+    assert_nothing_is_left(work)
+
+
+def test_a_wheel_without_operators_is_not_installed(
+    go: Callable, index: Index, work: Path, tmp_path: Path
+) -> None:
+    index.offer(without_ops(tmp_path))
+    done = go("install", "--no-smoke")
+    assert done.code == 9
+    assert "holds no compiled ops" in done.err
+    assert_nothing_is_left(work)
+
+
+def test_a_wheel_that_changed_after_it_was_locked_is_not_installed(
+    go: Callable, index: Index, ops_wheel: Path, work: Path, tmp_path: Path
+) -> None:
+    served = Path(shutil.copy(ops_wheel, tmp_path / "served.whl"))
+    index.offer(served)
+    locked = go("lock", "--output", tmp_path / "locks", "--name", "near")
+    assert locked.code == 0, locked.err
+    shutil.copy(without_ops(tmp_path), served)
+    done = go("install", "--no-smoke", "--lock", tmp_path / "locks" / "requirements.near.txt")
+    assert done.code == 9
+    assert "is not what was promised" in done.err
+    assert_nothing_is_left(work)
+
+
+def test_a_wheel_that_is_gone_after_it_was_locked_is_said(
+    go: Callable, index: Index, ops_wheel: Path, work: Path, tmp_path: Path
+) -> None:
+    index.offer(ops_wheel)
+    assert go("lock", "--output", tmp_path / "locks", "--name", "near").code == 0
+    index.withdraw()
+    done = go("install", "--no-smoke", "--lock", tmp_path / "locks" / "pylock.near.toml")
+    assert done.code == 4
+    assert WHEEL in done.err
+    assert_nothing_is_left(work)
+
+
+@pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ("<html><body><h1>Welcome to the hotel</h1><a href='/login'>log in</a></body></html>", "no files"),
+        (
+            "".join(
+                f'<a href="{href}">x</a>'
+                for href in (
+                    f"file:///etc/{WHEEL}",
+                    "../../../../etc/passwd",
+                    f"javascript:fetch('{WHEEL}')",
+                    quote(f"../{WHEEL}", safe=""),
+                )
+            ),
+            "no files",
+        ),
+        ('<a href="mmcv_full-1.7.2-cp36-cp36m-manylinux1_x86_64.whl">other Python</a>', "1 file listed"),
+        ('<a href="mmcv_full-1.7.2-cp310-cp310-win_amd64.whl">other system</a>', "1 file listed"),
+        ("\0\xff<<a href=<a href='mmcv_full-1.7.2", "no files"),
+    ],
+    ids=["hotel", "hostile", "other Python", "other system", "noise"],
+)
+def test_a_page_without_a_fitting_wheel_leads_to_a_build(
+    go: Callable, index: Index, html: str, words: str
+) -> None:
+    index.page(html)
+    plan = go("plan", "--python", "3.10", "--json").document
+    assert plan["ops"]["kind"] == "built"
+    report = next(report for report in plan["sources"] if report["url"].endswith(f"{PAIR}/index.html"))
+    assert words in report["outcome"]
+    assert report["follows"] == "mmcv-full is built from source"
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_a_page_that_is_refused_leads_to_a_build(go: Callable, index: Index, status: int) -> None:
+    index.page("no", status)
+    plan = go("plan", "--json").document
+    assert plan["ops"]["kind"] == "built"
+    report = next(report for report in plan["sources"] if report["url"].endswith(f"{PAIR}/index.html"))
+    assert report["outcome"].startswith(f"HTTP {status} ")
+    assert report["answered"] == (status == 404)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Give the address of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_server_that_hangs_costs_two_seconds_and_leads_to_a_build(go: Callable, silent: str) -> None:
+    go("probe")
+    quick = time.monotonic()
+    go("plan", "--offline")
+    quick = time.monotonic() - quick
+    began = time.monotonic()
+    plan = go("plan", "--json", mirror=silent).document
+    assert time.monotonic() - began < quick + 3
+    assert plan["ops"]["kind"] == "built"
+    hung = [report for report in plan["sources"] if report["url"].startswith(silent)]
+    assert {report["outcome"] for report in hung} <= {"no answer within 2 s", "no answer in time"}
+    assert all(report["seconds"] <= 2.1 for report in hung)
+
+
+def test_without_a_build_a_silent_index_is_named(go: Callable, silent: str) -> None:
+    done = go("plan", "--no-build", mirror=silent)
+    assert done.code == 3
+    assert f"{silent.removeprefix('http://')} did not answer" in done.err
+    assert done.err.rstrip().endswith("mmsetup plan")
+
+
+def _toml(path: Path) -> dict:
+    try:
+        import tomllib
+    except ModuleNotFoundError:
+        import tomli as tomllib
+    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,80 @@
+"""A bare machine to vary, and an index that answers from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmsetup.catalog import IndexFile, Page
+from mmsetup.probe.machine import (
+    Cpu,
+    Disk,
+    Driver,
+    Gpu,
+    Interpreter,
+    Libc,
+    Machine,
+    Memory,
+    OperatingSystem,
+    Toolkit,
+)
+
+PAGES = "https://download.openmmlab.com/mmcv/dist"
+
+
+def python(version: str, *, headers: bool = True, **changes: Any) -> Interpreter:
+    prefix = Path(f"/opt/python-{version}")
+    found = Interpreter(prefix / "bin/python", version, "cpython", "linux-x86_64", "PATH", headers, prefix)
+    return replace(found, **changes)
+
+
+def gpus(*architectures: str) -> tuple[Gpu, ...]:
+    return tuple(Gpu(i, f"GPU {name}", name, 24 << 30) for i, name in enumerate(architectures))
+
+
+def toolkit(version: str, *, nvcc: bool = True) -> Toolkit:
+    path = Path(f"/usr/local/cuda-{version}")
+    return Toolkit(path, version, path / "bin/nvcc" if nvcc else None)
+
+
+def driver(version: str) -> Driver:
+    return Driver(version, "", "nvml")
+
+
+BARE = Machine(
+    os=OperatingSystem("linux", "Debian GNU/Linux 12", "6.1"),
+    libc=Libc("glibc", "2.36"),
+    cpu=Cpu("x86_64", "a CPU", 2, 2),
+    memory=Memory(8 << 30, 7 << 30),
+    disk=Disk(Path("/"), 100 << 30),
+    container=None,
+    driver=None,
+    gpus=(),
+    toolkits=(),
+    compilers=(),
+    interpreters=(python("3.10.13"), python("3.11.7")),
+)
+
+
+def wheel(version: str, tag: str = "cp310-cp310-manylinux1_x86_64") -> IndexFile:
+    name = f"mmcv_full-{version}-{tag}.whl"
+    return IndexFile(name, f"https://files.test/{name}")
+
+
+class Table:
+    """Answers pages from a table; what is not in it does not answer. Remembers what was asked."""
+
+    def __init__(self, pages: Mapping[str, Iterable[IndexFile]] | None = None) -> None:
+        self._pages = {url: tuple(files) for url, files in (pages or {}).items()}
+        self.asked: list[str] = []
+
+    def __call__(self, urls: Iterable[str]) -> Mapping[str, Page]:
+        self.asked = list(urls)
+        return {
+            url: Page(url, self._pages[url])
+            if url in self._pages
+            else Page(url, error="no answer", unreachable=True)
+            for url in self.asked
+        }
