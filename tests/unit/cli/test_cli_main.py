@@ -26,7 +26,7 @@ def test_help_lists_the_commands_in_the_order_of_the_road(tmp_path: Path) -> Non
     done = mmsetup("--help", cwd=tmp_path)
     assert done.returncode == 0
     places = [
-        done.stdout.index(f" {name} ")
+        done.stdout.index(f"│ {name} ")
         for name in ("install", "probe", "plan", "lock", "build", "smoke", "doctor", "explain")
     ]
     assert places == sorted(places)
