@@ -132,7 +132,7 @@ def planned_or_refused(machine: Machine, request: Request, table: Table) -> Plan
         return error
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(machines, requests, tables)
 def test_a_plan_holds_or_an_error_says_why(machine: Machine, request: Request, table: Table) -> None:
     made = planned_or_refused(machine, request, table)
@@ -146,7 +146,7 @@ def test_a_plan_holds_or_an_error_says_why(machine: Machine, request: Request, t
         ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(machines, requests)
 def test_a_command_that_is_offered_for_a_refusal_gives_a_plan(machine: Machine, request: Request) -> None:
     # On the command line the two are one option.
