@@ -1,4 +1,4 @@
-"""Fetch a source distribution into the cache."""
+"""Fetch a file with a known sha256 into the cache."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _fetch_once(url: str, sha256: str, place: Path, progress: Progress) -> Path:
             while chunk := response.read(_CHUNK):
                 done += len(chunk)
                 if done > _MOST_BYTES or time.monotonic() > deadline:
-                    raise _unreachable(url, "it sends more or slower than a source distribution may")
+                    raise _unreachable(url, "it sends more, or more slowly, than such a file needs")
                 total.update(chunk)
                 target.write(chunk)
                 progress.update(f"Fetching {place.name}", done=done, total=length)

@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "Mirror",
     "Offline",
+    "Prebuilt",
     "Python",
     "Target",
     "Torch",
@@ -34,6 +35,7 @@ Cuda = Annotated[
     str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT")
 ]
 Build = Annotated[bool, typer.Option("--build/--no-build", help="Whether the ops may be built from source.")]
+Prebuilt = Annotated[bool, typer.Option("--prebuilt/--no-prebuilt", help="Whether prebuilt ops may be used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network: caches only.")]
 Mirror = Annotated[
     str,
@@ -57,6 +59,7 @@ def request_from(
     torch: str,
     cuda: str,
     build: bool,
+    prebuilt: bool,
     offline: bool,
     mirror: str,
 ) -> Request:
@@ -73,10 +76,11 @@ def request_from(
             mirrors[source.name] = address
     return Request(
         family=family,
-        python=python,
+        python=python or os.environ.get("MMSETUP_OVERRIDE_PYTHON", ""),
         torch=torch,
         cuda=cuda,
         may_build=build,
+        may_use_prebuilt=prebuilt,
         may_fetch_python=not offline,
         offline=offline,
         mirrors=mirrors,

@@ -14,6 +14,7 @@ from mmsetup.cli.arguments import (
     Json,
     Mirror,
     Offline,
+    Prebuilt,
     Python,
     Target,
     Torch,
@@ -33,6 +34,7 @@ def command(
     torch: Torch = "",
     cuda: Cuda = "",
     build: Build = True,
+    prebuilt: Prebuilt = True,
     lock_file: Annotated[
         Path | None,
         typer.Option("--lock", help="Install this lockfile instead of a new plan.", metavar="FILE"),
@@ -68,6 +70,7 @@ def command(
         torch=torch,
         cuda=cuda,
         build=build,
+        prebuilt=prebuilt,
         offline=offline,
         mirror=mirror,
     )

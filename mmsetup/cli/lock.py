@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Build, Cuda, Family, Json, Mirror, Offline, Python, Torch, request_from
+from mmsetup.cli.arguments import (
+    Build,
+    Cuda,
+    Family,
+    Json,
+    Mirror,
+    Offline,
+    Prebuilt,
+    Python,
+    Torch,
+    request_from,
+)
 
 
 def command(
@@ -22,6 +33,7 @@ def command(
     torch: Torch = "",
     cuda: Cuda = "",
     build: Build = True,
+    prebuilt: Prebuilt = True,
     offline: Offline = False,
     mirror: Mirror = "",
     json: Json = False,
@@ -47,6 +59,7 @@ def command(
         torch=torch,
         cuda=cuda,
         build=build,
+        prebuilt=prebuilt,
         offline=offline,
         mirror=mirror,
     )

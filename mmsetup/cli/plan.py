@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Build, Cuda, Family, Json, Mirror, Offline, Python, Torch, request_from
+from mmsetup.cli.arguments import (
+    Build,
+    Cuda,
+    Family,
+    Json,
+    Mirror,
+    Offline,
+    Prebuilt,
+    Python,
+    Torch,
+    request_from,
+)
 
 
 def command(
@@ -15,6 +26,7 @@ def command(
     torch: Torch = "",
     cuda: Cuda = "",
     build: Build = True,
+    prebuilt: Prebuilt = True,
     offline: Offline = False,
     mirror: Mirror = "",
     explain: Annotated[
@@ -39,6 +51,7 @@ def command(
         torch=torch,
         cuda=cuda,
         build=build,
+        prebuilt=prebuilt,
         offline=offline,
         mirror=mirror,
     )

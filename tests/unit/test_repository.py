@@ -16,7 +16,7 @@ REGISTRIES = re.compile(
     r"(py[p]i\.org|python[h]osted\.org|(deb|security|ftp|snapshot)\.de[b]ian\.org|registry\.n[p]mjs\.org)",
     re.IGNORECASE,
 )
-HOMES = re.compile(r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/")
+HOMES = re.compile(r"(?<![\w.])/(work|root|farm)/")
 
 
 def tracked() -> list[Path]:
