@@ -115,6 +115,8 @@ def bare_pins(first: Path, manifest: dict[str, Any], folder: Path) -> Path:
 
 def start(first: Path, times: int) -> None:
     python = first / ".venv" / "bin" / "python"
+    # Without pip in the environment, collect_env of this torch crashes.
+    run(find_uv_bin(), "pip", "install", "--python", python, "pip", cwd=first)
     theirs, help_, probe = in_turn(
         times,
         lambda: run(python, "-W", "ignore", "-m", "torch.utils.collect_env", cwd=first),

@@ -76,6 +76,12 @@ _MEANINGS = (
         "leave --offline away once: that fills the cache",
     ),
     _Meaning(
+        ("invalid peer certificate",),
+        NetworkError,
+        "the certificate of the package index was not trusted while trying to {}",
+        "SSL_CERT_FILE=/path/to/the/company/ca.pem mmsetup install",
+    ),
+    _Meaning(
         (
             "error sending request",
             "dns error",
@@ -116,13 +122,28 @@ def binary() -> Path:
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the environment variables for uv: those of this process and what only pip was told."""
+    """Give the environment variables for uv: those of this process and what only pip was told.
+
+    Where nothing says which certificates to trust, uv is told to trust the system's, as pip does: a company's
+    own is among them and not among those that uv brings.
+    """
     env = dict(clean_environment() if base is None else base)
     for name, (pip_name, own_names) in _FROM_PIP.items():
         if env.get(pip_name) and not any(env.get(own) for own in own_names):
             env[name] = env[pip_name]
-    env.update(UV_NO_PROGRESS="1", NO_COLOR="1")
+    if "SSL_CERT_FILE" not in env and _system_certificates():
+        env.setdefault("UV_SYSTEM_CERTS", "1")
+    env["NO_COLOR"] = "1"
     return env
+
+
+def _system_certificates() -> bool:
+    import ssl  # noqa: PLC0415 (takes ten times as long to import as all the rest here)
+
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return True
+    return paths.capath is not None and any(Path(paths.capath).glob("*.[0-9]"))
 
 
 def call(

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from mmsetup import uv
 from mmsetup.catalog import Family
-from mmsetup.errors import IntegrityError, InterpreterError
+from mmsetup.errors import IntegrityError, InterpreterError, LockError, NetworkError
 from mmsetup.lock.files import check_name
 from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage
 from mmsetup.lock.pylock import packages_of, parse
@@ -119,11 +119,27 @@ def _build(
     return LockedBuild(
         name=ops.name,
         version=ops.version,
-        requires=_resolve(wanted, [*same, *bounds], python, metadata=[], source_only=[], offline=offline),
+        requires=_tools(wanted, [*same, *bounds], python, offline=offline),
         environment=family.build.environment,
         with_cuda=plan.ops.with_cuda,
         architectures=plan.ops.architectures,
     )
+
+
+def _tools(
+    wanted: Sequence[str], bounds: Sequence[str], python: Path, *, offline: bool
+) -> tuple[LockedPackage, ...]:
+    """Resolve a build environment with what uv knows already, and only else with the index.
+
+    Which release of ninja builds the ops does not matter; that it stays the same does, for it is part of the
+    key under which the wheel is kept.
+    """
+    try:
+        return _resolve(wanted, bounds, python, metadata=[], source_only=[], offline=True)
+    except (LockError, NetworkError):
+        if offline:
+            raise
+        return _resolve(wanted, bounds, python, metadata=[], source_only=[], offline=False)
 
 
 def _static_metadata(family: Family, version: str) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def test_words_that_mean_nothing_here_stay_uvs_own() -> None:
         ("error: failed to write\n  cause: No space left on device (os error 28)", DiskSpaceError),
         ("error: Hash mismatch for `six==1.17.0`", IntegrityError),
         ("error: Failed to fetch: https://x.test/\n  cause: operation timed out", NetworkError),
+        ("error: Failed to fetch: https://x.test/\n  cause: invalid peer certificate: x", NetworkError),
     ],
 )
 def test_what_cannot_be_made_here_is_known_by_its_words(said: str, error: type[MmsetupError]) -> None:
@@ -132,6 +133,16 @@ def test_what_cannot_be_made_here_is_known_by_its_words(said: str, error: type[M
     assert type(found) is error
     assert found.remedy
     assert "trying to install" in str(found)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_the_certificates_of_the_system_are_trusted_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    monkeypatch.setattr(uv, "_system_certificates", lambda: has)
+    assert uv.environment({}).get("UV_SYSTEM_CERTS") == ("1" if has else None)
+    assert uv.environment({"UV_SYSTEM_CERTS": "0"})["UV_SYSTEM_CERTS"] == "0"
+    assert "UV_SYSTEM_CERTS" not in uv.environment({"PIP_CERT": "company.pem"})
 
 
 def test_a_python_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
