@@ -21,6 +21,7 @@ _TORCH_NAME = re.compile(
     re.VERBOSE,
 )
 _LIBRARY_NAME = re.compile(r"\.so(\.\d+)*$")
+_FIRST = frozenset({"libc10", "libtorch_python", "libtorch_cpu"})
 _OF_THE_SYSTEM = frozenset(
     {
         "ld-linux-aarch64.so.1",
@@ -49,7 +50,7 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
     """
     missing = {name for name in extension.undefined if _TORCH_NAME.match(name)}
     named = (path for path in torch_lib_folder.glob("*.so*") if _LIBRARY_NAME.search(path.name))
-    libraries = sorted(named, key=lambda path: path.stat().st_size)
+    libraries = sorted(named, key=_promising)
     if not libraries:
         raise IntegrityError(f"{torch_lib_folder} holds no library", remedy="Install torch again.")
     for library in libraries:
@@ -57,6 +58,11 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
             break
         missing -= elf.read(library).exported
     return frozenset(missing)
+
+
+def _promising(library: Path) -> tuple[bool, int]:
+    """Put first the libraries that hold nearly everything, so that most of the others are never read."""
+    return library.name.split(".")[0] not in _FIRST, library.stat().st_size
 
 
 def missing_libraries(extension: ElfFile, folders: Iterable[Path]) -> tuple[str, ...]:
