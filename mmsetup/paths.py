@@ -12,19 +12,29 @@ from pathlib import Path
 
 import platformdirs
 
+from mmsetup.errors import TargetError
+
 __all__ = ["cache_folder", "manifest_folder", "state_folder", "target_lock"]
 
 
 def cache_folder(*parts: str) -> Path:
-    """Give the folder ``parts`` below the cache; it is made when it is not there."""
+    """Give the folder ``parts`` below the cache; it is made when it is not there.
+
+    Raises:
+        TargetError: it cannot be made.
+    """
     root = os.environ.get("MMSETUP_CACHE_DIR") or platformdirs.user_cache_dir("mmsetup", appauthor=False)
-    return _made(Path(root).joinpath(*parts))
+    return _made(Path(root).joinpath(*parts), "MMSETUP_CACHE_DIR")
 
 
 def state_folder(*parts: str) -> Path:
-    """Give the folder ``parts`` below the state (locks, logs); it is made when it is not there."""
+    """Give the folder ``parts`` below the state (locks, logs); it is made when it is not there.
+
+    Raises:
+        TargetError: it cannot be made.
+    """
     root = os.environ.get("MMSETUP_STATE_DIR") or platformdirs.user_state_dir("mmsetup", appauthor=False)
-    return _made(Path(root).joinpath(*parts))
+    return _made(Path(root).joinpath(*parts), "MMSETUP_STATE_DIR")
 
 
 def manifest_folder(environment: Path) -> Path:
@@ -38,6 +48,12 @@ def target_lock(target: Path) -> Path:
     return state_folder("locks") / f"{target.name}-{digest}.lock"
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+def _made(folder: Path, variable: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetError(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            remedy=f"set {variable} to a folder that can be written to",
+        ) from error
     return folder

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmsetup.errors import TargetError
 from mmsetup.paths import cache_folder
 
 __all__ = ["Key", "key", "recall", "remember"]
@@ -45,14 +46,14 @@ def recall(of: Key) -> dict[str, Any] | None:
     """Give the answer that was remembered; ``None`` when there is none or it cannot be read."""
     try:
         value = json.loads(_file(of).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TargetError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def remember(of: Key, answer: dict[str, Any]) -> None:
     """Keep an answer; another process sees all of it or nothing."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, TargetError):
         place = _file(of)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".json")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,4 +59,4 @@ def _say(console: Console, text: str) -> None:
 
 def _short(path: Path) -> str:
     relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    return shlex.quote(relative if len(relative) < len(str(path)) else str(path))
