@@ -1,4 +1,4 @@
-"""Real builds: a tiny package in every way that can go wrong, and mmcv-full itself once."""
+"""Real builds: a tiny package in every way that can go wrong, and what came of mmcv-full itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from uv import find_uv_bin
 
 from mmsetup.binary import wheel
-from mmsetup.build import Recipe, build, check, fetch
+from mmsetup.build import Recipe, build, check
 from mmsetup.errors import BuildError, IntegrityError
 from mmsetup.paths import cache_folder, state_folder
 from mmsetup.probe import probe
@@ -335,69 +335,19 @@ def test_a_build_that_is_ended_leaves_nothing_behind(tiny, toolchain, tmp_path, 
     assert list(builds.iterdir()) == []
 
 
-@pytest.fixture(scope="session")
-def real_wheel(pinned, python, toolchain, machine, tmp_path_factory):
-    """Give mmcv-full 1.7.2 for torch 1.13.1, from the user's cache or built into it."""
-    folder = tmp_path_factory.mktemp("source")
-    (folder / "uv.toml").write_text(
-        '[[dependency-metadata]]\nname = "mmcv-full"\nversion = "1.7.2"\n'
-        'requires-dist = ["addict", "numpy", "packaging", "Pillow", "pyyaml", "yapf"]\n'
-    )
-    (folder / "in.txt").write_text("mmcv-full==1.7.2\n")
-    options = ["--config-file", folder / "uv.toml", "--no-deps", "--format", "pylock.toml", "-q"]
-    command = [find_uv_bin(), "pip", "compile", folder / "in.txt", "--python", python.path, *options]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    url = re.search(r'url = "([^"]+\.tar\.gz)"', text)[1]
-    sha256 = re.search(r'sha256 = "([0-9a-f]{64})"', text)[1]
-    recipe = Recipe(
-        distribution="mmcv-full",
-        version="1.7.2",
-        sdist_sha256=sha256,
-        python=python,
-        torch="1.13.1",
-        variant="cu117",
-        requirements=pinned("torch==1.13.1", "numpy<2", "setuptools<81", "wheel", "ninja", "psutil"),
-        environment={"MMCV_WITH_OPS": "1", "FORCE_CUDA": "0"},
-        architectures=(),
-        compiler=toolchain.compiler,
-        flags=(),
-        libc=f"{machine.libc.name} {machine.libc.version}",
-    )
-    sdist = fetch(url, sha256, progress=Silent())
-    return build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
-
-
-def test_the_real_wheel_is_small_and_whole(real_wheel):
-    facts = wheel.inspect(real_wheel.path, expect=wheel.Expected("mmcv-full", "1.7.2"))
+def test_the_real_wheel_is_small_and_whole(ops_wheel):
+    facts = wheel.inspect(ops_wheel, expect=wheel.Expected("mmcv-full", "1.7.2"))
     assert facts.has_ops
     assert facts.ops.architectures.sass == ()
     assert "libc10.so" in facts.ops.elf.needed
     assert facts.size < 3_000_000
 
 
-def test_the_real_operators_agree_with_torchvision(real_wheel, pinned, python, tmp_path):
-    uv, target = find_uv_bin(), tmp_path / "target"
-    requirements = tmp_path / "requirements.txt"
-    lines = pinned(
-        "torch==1.13.1",
-        "torchvision==0.14.1",
-        "numpy<2",
-        "opencv-python-headless<4.12",
-        "yapf<0.40.2",
-        "addict",
-        "pyyaml",
-        "packaging",
-        "pillow",
-        "setuptools<81",
-    )
-    requirements.write_text("\n".join(lines))
-    inside = target / "bin" / "python"
-    subprocess.run([uv, "venv", "-q", "--no-project", "--python", python.path, target], check=True)
-    subprocess.run(
-        [uv, "pip", "sync", "-q", "--require-hashes", requirements, "--python", inside], check=True
-    )
-    subprocess.run([uv, "pip", "install", "-q", "--no-deps", real_wheel.path, "--python", inside], check=True)
+def test_the_real_operators_agree_with_torchvision(stack_environment):
     done = subprocess.run(
-        [inside, "-W", "ignore", "-c", CHECK_OPS], capture_output=True, text=True, check=False
+        [stack_environment / "bin" / "python", "-W", "ignore", "-c", CHECK_OPS],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.strip() == "agrees", done.stderr
