@@ -7,9 +7,11 @@ compares.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 __all__ = [
+    "FULL",
     "BuildError",
     "BusyError",
     "CatalogError",
@@ -29,6 +31,10 @@ __all__ = [
     "TargetError",
     "ToolchainError",
 ]
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The numbers of operating system errors that mean that there is no room left."""
 
 
 class MmsetupError(Exception):

@@ -14,7 +14,7 @@ from mmsetup import uv
 from mmsetup.build import BuiltWheel, fetch
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
-from mmsetup.errors import CheckFailedError, InterpreterError, LockError, TargetError
+from mmsetup.errors import CheckFailedError, InterpreterError, LockError, RequestError, TargetError
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.environment import ensure_space
 from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
@@ -103,7 +103,7 @@ class _Trip:
     def go(self, target: Target) -> Outcome:
         with self._stage("probe", "Looking at the machine"):
             machine, catalog = probe(folder=target.path), load()
-        given = read(self._journey.lock_file) if self._journey.lock_file else None
+        given = _given(self._journey.lock_file, self._journey.request, catalog)
         mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "")
         known = self._unchanged(target, mark)
         if known is not None:
@@ -135,7 +135,7 @@ class _Trip:
         python = target.path / "bin" / "python"
         report = None
         if self._journey.with_smoke and not manifest.smoke:
-            report = self._smoked(target.path, python)
+            report = self._smoked(target.path, python, present=True)
             write_manifest(target.path, manifest.with_smoke(plain(report)))
         return Outcome(
             status="smoked" if report else "unchanged",
@@ -157,7 +157,7 @@ class _Trip:
     def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> _Pinned:
         offline = self._journey.request.offline
         if given is not None:
-            interpreter = _interpreter_for(given, machine)
+            interpreter = _interpreter_for(given, machine, offline=offline)
             if given.build is not None:
                 preflight(machine, interpreter)
             return _Pinned(given, None, interpreter, machine)
@@ -231,17 +231,19 @@ class _Trip:
             seconds=self._seconds,
         )
 
-    def _smoked(self, new: Path, python: Path) -> SmokeReport:
+    def _smoked(self, new: Path, python: Path, *, present: bool = False) -> SmokeReport:
         with self._stage("smoke", "Training a small model"):
             report = smoke(python, output=manifest_folder(new) / "smoke", progress=self._progress)
         if not report.passed:
             kept = state_folder("logs") / "smoke"
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(manifest_folder(new) / "smoke", kept)
+            which = f"of {new}" if present else "of the new environment; nothing was changed"
+            keep = "" if present else f"mmsetup install --no-smoke --env {self._journey.target} && "
             raise CheckFailedError(
-                f"the smoke run did not pass in the new environment; nothing was changed. Its report: {kept}",
+                f"the smoke run did not pass: that {which}. Its report: {kept}",
                 evidence=[f"{check.name}: {check.detail}" for check in report.checks if not check.passed],
-                remedy="mmsetup install --no-smoke && mmsetup doctor  # keeps it and looks for the cause",
+                remedy=f"{keep}mmsetup doctor --env {self._journey.target}  # looks for the cause",
             )
         return report
 
@@ -279,9 +281,9 @@ def wheel_for(
     """
     progress.stage("Looking at the machine")
     machine = probe()
-    if lock_file is not None:
-        locked = read(lock_file)
-        interpreter = _interpreter_for(locked, machine)
+    locked = _given(lock_file, request, catalog)
+    if locked is not None:
+        interpreter = _interpreter_for(locked, machine, offline=request.offline)
     else:
         progress.stage("Choosing versions that belong together")
         made, machine = planned(request, machine, catalog, fetch_python=not request.offline)
@@ -308,6 +310,43 @@ def wheel_for(
         ) from error
 
 
+def _given(lock_file: Path | None, request: Request, catalog: Catalog) -> Lock | None:
+    """Read the lockfile that takes the place of a plan, and refuse wishes that it leaves no room for.
+
+    Raises:
+        LockError: it cannot be read, or pins not all that its family is made of.
+        RequestError: versions were asked for beside it, or a build that it needs was excluded.
+    """
+    if lock_file is None:
+        return None
+    free = Request(
+        may_build=request.may_build,
+        may_fetch_python=request.may_fetch_python,
+        offline=request.offline,
+        mirrors=request.mirrors,
+    )
+    if request != free:
+        raise RequestError(
+            f"{lock_file} says what is installed; a family, a version or a source beside it has no room",
+            remedy=f"mmsetup install --lock {lock_file}",
+        )
+    given = read(lock_file)
+    family = _family(catalog, given.family)
+    pinned = {package.name for package in given.packages}
+    lacking = {"torch", family.ops.distribution, family.segmentation.distribution} - pinned
+    if lacking:
+        raise LockError(
+            f"{lock_file} does not pin {', '.join(sorted(lacking))}",
+            remedy="mmsetup lock  # writes a new one",
+        )
+    if given.build is not None and not request.may_build:
+        raise RequestError(
+            f"{lock_file} has {given.build.name} built from source, and --no-build excludes that",
+            remedy=f"mmsetup install --lock {lock_file}",
+        )
+    return given
+
+
 def _chosen(made: Plan) -> Interpreter:
     if made.interpreter is None:
         raise InterpreterError(
@@ -317,7 +356,7 @@ def _chosen(made: Plan) -> Interpreter:
     return made.interpreter
 
 
-def _interpreter_for(given: Lock, machine: Machine) -> Interpreter:
+def _interpreter_for(given: Lock, machine: Machine, *, offline: bool) -> Interpreter:
     here = f"{machine.os.name}-{machine.cpu.architecture}"
     if given.platform != here:
         raise LockError(f"the lock is for {given.platform}, this machine is {here}", remedy="mmsetup lock")
@@ -327,7 +366,13 @@ def _interpreter_for(given: Lock, machine: Machine) -> Interpreter:
         if found.minor == given.python and found.implementation == "cpython"
     ]
     fitting.sort(key=lambda found: found.has_headers, reverse=True)
-    return fitting[0] if fitting else environment(uv.fetch_interpreter(given.python)).interpreter
+    if fitting:
+        return fitting[0]
+    if offline:
+        raise InterpreterError(
+            f"the lock needs Python {given.python}, which is not here", remedy=f"pyenv install {given.python}"
+        )
+    return environment(uv.fetch_interpreter(given.python)).interpreter
 
 
 def _family(catalog: Catalog, name: str) -> Family:

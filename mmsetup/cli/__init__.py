@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import signal
@@ -14,10 +16,20 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from mmsetup import __version__
 from mmsetup.cli import build, doctor, explain, install, lock, plan, probe, smoke
-from mmsetup.errors import InternalError, InterruptedByUserError, MmsetupError
+from mmsetup.errors import (
+    FULL,
+    ConfirmationError,
+    DiskSpaceError,
+    InternalError,
+    InterruptedByUserError,
+    MmsetupError,
+    RequestError,
+    TargetError,
+)
 
 __all__ = ["app", "main"]
 
@@ -36,6 +48,9 @@ app.command("build")(build.command)
 app.command("smoke")(smoke.command)
 app.command("doctor")(doctor.command)
 app.command("explain")(explain.command)
+
+
+_INTERRUPTED = 130
 
 
 def _version(asked: bool) -> None:
@@ -63,21 +78,52 @@ def options(
 def main() -> None:
     """Run the command line and end with the documented exit code."""
     signal.signal(signal.SIGTERM, _interrupted)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a sign gets a question mark, not a crash.
+            stream.reconfigure(errors="replace")
     try:
-        app(standalone_mode=True)
+        sys.exit(_run())
     except MmsetupError as error:
         _fail(error)
     except KeyboardInterrupt:
         _fail(InterruptedByUserError("interrupted", remedy="run the same command again: it starts clean"))
+    except BrokenPipeError:
+        # Who reads the output wants no more of it; what is still in the buffers has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         if os.environ.get("MMSETUP_TRACEBACK"):
             raise
-        _fail(
-            InternalError(
-                f"mmsetup itself failed: {type(error).__name__}: {error}",
-                remedy="MMSETUP_TRACEBACK=1 shows where; please report it with that",
-            )
+        _fail(_translated(error))
+
+
+def _run() -> int:
+    try:
+        status = app(standalone_mode=False) or 0
+    except typer.Abort as abort:
+        raise ConfirmationError("the question was not answered", remedy="mmsetup install --yes") from abort
+    except TyperException as error:
+        raise RequestError(getattr(error, "message", "") or str(error), remedy="mmsetup --help") from error
+    if status == _INTERRUPTED:
+        # typer turns an interrupt into this status and says nothing.
+        raise KeyboardInterrupt
+    return int(status)
+
+
+def _translated(error: Exception) -> MmsetupError:
+    """Say what an error means that no stage foresaw; what is none of the system's is a fault of mmsetup."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return DiskSpaceError(f"the disk ran full: {error}", remedy="uv cache prune  # or free some space")
+    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return TargetError(
+            f"{error.filename or 'a file'} cannot be written or read: {error.strerror}",
+            remedy="MMSETUP_CACHE_DIR=DIR MMSETUP_STATE_DIR=DIR mmsetup install --env DIR",
         )
+    return InternalError(
+        f"mmsetup itself failed: {type(error).__name__}: {error}",
+        remedy="MMSETUP_TRACEBACK=1 shows where; please report it with that",
+    )
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:

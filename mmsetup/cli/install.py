@@ -101,7 +101,7 @@ def _confirm(yes: bool, pause: Callable[[], None], errors: Console) -> Callable[
 
         if yes:
             return
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise ConfirmationError(
                 f"{question} There is no terminal to ask on.", remedy="mmsetup install --yes"
             )

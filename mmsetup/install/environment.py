@@ -11,8 +11,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from mmsetup import uv
-from mmsetup.errors import DiskSpaceError, TargetError
-from mmsetup.install.target import Target, remove, staging_folder, swap
+from mmsetup.errors import FULL, DiskSpaceError, TargetError
+from mmsetup.install.target import Target, staged, swap
 from mmsetup.lock import Lock, LockedPackage
 from mmsetup.lock.files import requirements_text
 from mmsetup.lock.model import requirement_lines
@@ -57,23 +57,25 @@ def install(
         DiskSpaceError, NetworkError, IntegrityError: as uv tells.
         TargetError: the target cannot be replaced.
     """
-    staging = staging_folder(target.path)
     try:
-        staging.mkdir(parents=True)
-        (staging / ".gitignore").write_text("*\n", encoding="utf-8")
-        new = staging / "new"
-        python = _empty(new, interpreter, prompt=target.path.parent.name)
-        _fill(python, staging / "requirements.txt", _lines(lock.packages, wheels), progress, offline=offline)
-        _record_lock(lock, new)
-        accept(new, python)
-        progress.update("putting the environment in place")
-        swap(new, target.path)
+        with staged(target.path) as staging:
+            new = staging / "new"
+            python = _empty(new, interpreter, prompt=target.path.parent.name)
+            lines = _lines(lock.packages, wheels)
+            _fill(python, staging / "requirements.txt", lines, progress, offline=offline)
+            _record_lock(lock, new)
+            accept(new, python)
+            progress.update("putting the environment in place")
+            swap(new, target.path)
     except OSError as error:
+        if error.errno in FULL:
+            raise DiskSpaceError(
+                f"the disk of {target.path} ran full", remedy="mmsetup install --env DIR  # on another disk"
+            ) from error
         raise TargetError(
-            f"{target.path} cannot be made: {error.strerror or error}", remedy="mmsetup install --env DIR"
+            f"{target.path} cannot be made: {error.filename or ''} {error.strerror or error}",
+            remedy="mmsetup install --env DIR",
         ) from error
-    finally:
-        remove(staging)
     return Installed(
         target.path,
         target.path / "bin" / "python",

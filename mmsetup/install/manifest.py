@@ -51,9 +51,11 @@ class Manifest:
 
 
 def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_digest: str = "") -> str:
-    """Give the sha256 of everything that a plan depends on, apart from the answers of live pages.
+    """Give the sha256 of what decides about a plan: the request, the machine's kind, and the catalogue.
 
-    With ``lock_digest`` (an install from a given lockfile) the request and the catalogue play no part.
+    What only says how to come by the files plays no part (live pages, the interpreters that are here, offline
+    or not): an environment that works stays as it is. With ``lock_digest`` (an install from a given lockfile)
+    the request and the catalogue play none either.
     """
     facts: dict[str, Any] = {
         "os": machine.os.name,
@@ -61,13 +63,13 @@ def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_diges
         "libc": machine.libc.version if machine.libc else "",
         "driver": machine.driver.version if machine.driver else "",
         "gpus": sorted(gpu.architecture for gpu in machine.gpus),
+        "toolkits": sorted(kit.version for kit in machine.toolkits) if machine.gpus else [],
     }
     if lock_digest:
         facts["lock"] = lock_digest
     else:
-        facts.update(
-            request={**asdict(request), "offline": False}, catalog=catalog.digest, mmsetup=__version__
-        )
+        same = replace(request, offline=False, may_fetch_python=True)
+        facts.update(request=asdict(same), catalog=catalog.digest, mmsetup=__version__)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from mmsetup.errors import BusyError, TargetError
 from mmsetup.paths import manifest_folder, target_lock
 
-__all__ = ["Target", "examine", "held", "recover", "staging_folder", "swap"]
+__all__ = ["Target", "examine", "held", "recover", "staged", "staging_folder", "swap"]
 
+_MARK = ".made-by-mmsetup"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -36,13 +37,28 @@ def examine(path: Path) -> Target:
     """Look at a target before any work is done for it.
 
     Raises:
-        TargetError: it is a file, a folder with something else in it, or its parent cannot be written to.
+        TargetError: it is a file, a folder with something else in it, a mount point, cannot be looked at, or
+            its parent cannot be written to.
     """
-    target = path.expanduser().resolve()
-    parent = next(folder for folder in target.parents if folder.exists())
+    try:
+        return _examined(path.expanduser().resolve())
+    except (OSError, RuntimeError) as error:
+        raise TargetError(
+            f"{path} cannot be looked at: {getattr(error, 'strerror', None) or error}",
+            remedy="mmsetup install --env DIR",
+        ) from error
+
+
+def _examined(target: Path) -> Target:
+    parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir():
         raise TargetError(
             f"{parent} is a file: {target} cannot be made in it", remedy="mmsetup install --env DIR"
+        )
+    if target == parent or os.path.ismount(target):
+        raise TargetError(
+            f"{target} is the root of a file system, which cannot be exchanged for another folder",
+            remedy=f"mmsetup install --env {target / 'env'}",
         )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(
@@ -103,8 +119,35 @@ def _owner(path: Path) -> str:
 
 
 def staging_folder(target: Path) -> Path:
-    """Give the folder beside the target in which everything is made; all that lies in it is mmsetup's."""
+    """Give the folder beside the target in which everything is made."""
     return target.with_name(f"{target.name}.mmsetup")
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Make the staging folder and keep it from others; it is removed in the end, whatever happened.
+
+    When an exchange broke off half way, what was there before is back in its place afterwards.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    staging = staging_folder(target)
+    made = [folder for folder in target.parents if not folder.exists()]
+    staging.mkdir(parents=True)
+    with _only_ours(staging):
+        (staging / _MARK).write_text("mmsetup makes an environment here and removes this folder.\n")
+        (staging / ".gitignore").write_text("*\n")
+        try:
+            yield staging
+        finally:
+            with contextlib.suppress(OSError):
+                _put_back(staging, target)
+                remove(staging)
+            if not target.exists():
+                for folder in made:
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
 
 def recover(target: Path) -> str:
@@ -112,17 +155,53 @@ def recover(target: Path) -> str:
 
     To be called by the holder of the target. The environment that was there before is back afterwards, or
     the new one is in place and whole: the exchange itself is a single step of the kernel.
+
+    Raises:
+        TargetError: what has the name of the staging folder was not made by mmsetup.
+        BusyError: a run that shares the folder, but not this user's state, is at work in it.
     """
     staging = staging_folder(target)
     if not staging.exists():
         return ""
-    old = staging / "old"
-    words = "an earlier run was interrupted; what it left was removed"
-    if old.exists() and not target.exists():
-        old.rename(target)
-        words = "an earlier run was interrupted; the environment from before was put back"
-    remove(staging)
+    if not staging.is_dir() or (any(staging.iterdir()) and not (staging / _MARK).is_file()):
+        raise TargetError(
+            f"{staging} is in the way, and mmsetup did not make it",
+            remedy=f"mmsetup install --env DIR  # or: mv {staging} elsewhere",
+        )
+    with _only_ours(staging):
+        words = "an earlier run was interrupted; what it left was removed"
+        if _put_back(staging, target):
+            words = "an earlier run was interrupted; the environment from before was put back"
+        remove(staging)
     return words
+
+
+@contextlib.contextmanager
+def _only_ours(staging: Path) -> Iterator[None]:
+    """Hold a lock on the folder itself, the one that other users and containers that share it see."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 (not on every platform)
+
+    handle = os.open(staging, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BusyError(
+            f"another mmsetup works in {staging}", remedy="wait for it, then run the same command again"
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def _put_back(staging: Path, target: Path) -> bool:
+    old = staging / "old"
+    if not old.exists() or target.exists():
+        return False
+    old.rename(target)
+    return True
 
 
 def swap(new: Path, target: Path) -> None:
@@ -158,11 +237,22 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of mmsetup's own; a folder inside that may not be written to is no obstacle."""
+    """Remove a folder of mmsetup's own; a folder inside that may not be written to is no obstacle.
 
-    def again(function: Callable[[str], object], path: str, _: object) -> None:
-        Path(path).parent.chmod(0o700)
-        function(path)
+    Raises:
+        OSError: something in it belongs to another user.
+    """
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        _open_up(folder)
+        shutil.rmtree(folder)
 
-    if folder.exists():
-        shutil.rmtree(folder, onerror=again)
+
+def _open_up(folder: Path) -> None:
+    folder.chmod(0o700)
+    for child in folder.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            _open_up(child)

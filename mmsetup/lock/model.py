@@ -55,7 +55,7 @@ class Lock:
     """Everything that an environment is made from.
 
     ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops
-    are built.
+    are built. ``known_bytes`` is the size of the download where the files do not tell theirs.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Lock:
     packages: tuple[LockedPackage, ...]
     build: LockedBuild | None
     catalog_digest: str
+    known_bytes: int = 0
 
     def package(self, name: str) -> LockedPackage:
         """Give a package by its normalised name."""
@@ -84,8 +85,9 @@ class Lock:
 
     @property
     def download_bytes(self) -> int:
-        """Give the size of all files, counting the largest of each package; 0 where sizes are not known."""
-        return sum(max((file.size for file in package.files), default=0) for package in self.packages)
+        """Give the size of all files together, counting the largest of each package."""
+        sizes = sum(max((file.size for file in package.files), default=0) for package in self.packages)
+        return sizes or self.known_bytes
 
 
 def requirement_lines(packages: Iterable[LockedPackage]) -> list[str]:

@@ -129,6 +129,7 @@ def table_of(lock: Lock) -> dict[str, Any]:
         "platform": lock.platform,
         "variant": lock.variant,
         "catalog": lock.catalog_digest,
+        "download-bytes": lock.download_bytes,
     }
     if lock.build is not None:
         table["build"] = {
@@ -155,6 +156,7 @@ def lock_from(
             "the lockfile was not written by mmsetup, or by another version of it",
             remedy="mmsetup lock  # writes a new one",
         )
+    sized = any(file.size for package in packages for file in package.files)
     try:
         return Lock(
             name=str(table["name"]),
@@ -165,6 +167,7 @@ def lock_from(
             packages=packages,
             build=build,
             catalog_digest=str(table["catalog"]),
+            known_bytes=0 if sized else int(table.get("download-bytes", 0)),
         )
     except KeyError as error:
         raise LockError(f"the lockfile's mmsetup table lacks {error}", remedy="mmsetup lock") from None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
-from typing_extensions import Self
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from typing_extensions import Self
 
 __all__ = ["LiveProgress", "duration"]
 
@@ -54,7 +54,7 @@ class LiveProgress:
         self._end_stage()
         self._title, self._told = title, time.monotonic()
         if not self._live:
-            self._console.print(f"[bold]==>[/] {escape(title)}")
+            self._console.print(f"[bold]==>[/] {escape(title)}", soft_wrap=True)
             return
         if self._paused:
             self._paused = False
@@ -64,7 +64,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """Say one line that stays."""
-        self._console.print(f"    {escape(text)}", highlight=False)
+        self._console.print(f"    {escape(text)}", highlight=False, soft_wrap=True)
 
     def update(
         self, text: str, *, done: float = 0, total: float = 0, seconds_left: float | None = None
@@ -78,7 +78,7 @@ class LiveProgress:
         elif not self._live and time.monotonic() - self._told > _PLAIN_SECONDS:
             self._told = time.monotonic()
             count = f"[{done:g}/{total:g}] " if total else ""
-            self._console.print(f"    {escape(count + text + left)}", highlight=False)
+            self._console.print(f"    {escape(count + text + left)}", highlight=False, soft_wrap=True)
 
     def pause(self) -> None:
         """Leave the terminal to a question; the next stage shows itself again."""

@@ -79,8 +79,10 @@ def until(process: subprocess.Popen[str], words: str) -> str:
 
 def end(process: subprocess.Popen[str], signum: int) -> int:
     process.send_signal(signum)
-    process.stderr.read()
-    return process.wait(30)
+    said = process.stderr.read()
+    code = process.wait(30)
+    assert ("interrupted" in said) == (signum != signal.SIGKILL), said
+    return code
 
 
 def children_of(folder: Path) -> list[str]:
@@ -174,7 +176,7 @@ def test_ended_while_it_trains(
     process = start("install", "--offline", "--lock", pins, cwd=installed)
     until(process, "Training")
     time.sleep(6)
-    end(process, signum)
+    assert end(process, signum) == (-9 if signum == signal.SIGKILL else 130)
     assert gone(installed), children_of(installed)
     assert (installed / ".venv" / "before.txt").read_text() == "before"
     finished = mmsetup("install", "--no-smoke", "--offline", "--lock", pins, cwd=installed)

@@ -84,7 +84,7 @@ def test_the_line_that_is_shown_at_the_end_trains_by_mmsegmentation_s_own_script
 ) -> None:
     script = next(stack_environment.glob("lib/python3*/site-packages/mmseg/.mim/tools/train.py"))
     config = stack_environment / ".mmsetup" / "smoke" / "config.py"
-    few = ("--cfg-options", "runner.max_iters=4", "evaluation.interval=4", "log_config.interval=2")
+    few = ("--cfg-options", "runner.max_iters=12", "evaluation.interval=12", "log_config.interval=4")
     done = subprocess.run(
         [stack_environment / "bin" / "python", "-W", "ignore", script, config, *few],
         cwd=tmp_path,

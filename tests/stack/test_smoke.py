@@ -54,6 +54,7 @@ def test_what_is_kept_is_of_use(report, kept, stack_environment):
         "overlay.png",
         "report.json",
         "samples.png",
+        "tools_on_a_bench",
     }
     assert json.loads((kept / "report.json").read_text())["passed"] is True
     program = (

@@ -69,7 +69,38 @@ def test_with_json_an_error_is_one_document_on_standard_output(tmp_path: Path) -
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
-    assert mmsetup("plan", "--no-such-option", cwd=tmp_path).returncode == 2
+    done = mmsetup("plan", "--no-such-option", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr
+    told = json.loads(mmsetup("plan", "--no-such-option", "--json", cwd=tmp_path).stdout)
+    assert (told["error"], told["exit_code"]) == ("RequestError", 2)
+
+
+def test_no_command_at_all_shows_the_help(tmp_path: Path) -> None:
+    done = mmsetup(cwd=tmp_path)
+    assert "install" in done.stdout + done.stderr
+    assert done.returncode in {0, 2}
+
+
+def test_a_terminal_without_the_signs_gets_others(tmp_path: Path) -> None:
+    done = mmsetup("plan", "--offline", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"]])
+def test_an_interrupt_is_told(tmp_path: Path, flag: list[str]) -> None:
+    code = (
+        "import mmsetup.probe, sys\n"
+        "def probe(**_):\n    raise KeyboardInterrupt\n"
+        "mmsetup.probe.probe = probe\n"
+        f"sys.argv = ['mmsetup', 'plan', *{flag!r}]\n"
+        "from mmsetup.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    if flag:
+        assert json.loads(done.stdout)["error"] == "InterruptedByUserError"
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "other"])

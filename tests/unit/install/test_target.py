@@ -9,7 +9,7 @@ import pytest
 
 from mmsetup.errors import BusyError, TargetError
 from mmsetup.install import target
-from mmsetup.install.target import examine, held, recover, staging_folder, swap
+from mmsetup.install.target import examine, held, recover, staged, staging_folder, swap
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,88 @@ def test_a_folder_that_cannot_be_written_to_is_refused(
         examine(tmp_path / "env")
 
 
+@pytest.mark.parametrize("path", ["/", "~nobody-of-that-name/env", "x" * 300, "loop"])
+def test_a_path_that_cannot_be_looked_at_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(TargetError):
+        examine(Path(path) if path.startswith(("/", "~")) else tmp_path / path)
+
+
+def test_what_has_the_name_of_the_staging_folder_and_is_not_ours_stays(tmp_path: Path) -> None:
+    place = environment(tmp_path / "env")
+    staging_folder(place).mkdir()
+    (staging_folder(place) / "thesis.txt").write_text("years of work")
+    with pytest.raises(TargetError, match="did not make it"):
+        recover(place)
+    assert (staging_folder(place) / "thesis.txt").read_text() == "years of work"
+    staging_folder(tmp_path / "other").write_text("a file")
+    with pytest.raises(TargetError, match="in the way"):
+        recover(tmp_path / "other")
+
+
+def test_a_run_that_shares_the_folder_and_not_the_state_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "env"
+    with staged(place):
+        monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "of another user"))
+        with held(place, wait=False, told=print), pytest.raises(BusyError, match="another mmsetup"):
+            recover(place)
+        assert staging_folder(place).is_dir()
+    assert not staging_folder(place).exists()
+
+
+def test_the_staging_folder_goes_with_the_parents_that_were_made_for_it(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "b" / "env"
+    with pytest.raises(ValueError, match="broken"), staged(place):
+        raise ValueError("broken")
+    assert list(tmp_path.iterdir()) == []
+    with staged(place) as staging:
+        swap(environment(staging / "new"), place)
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["env"]
+
+
+def test_an_exchange_that_breaks_off_half_way_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "_exchange", lambda *_: False)
+    place = environment(tmp_path / "env")
+    (place / "mark").write_text("before")
+    rename = Path.rename
+
+    def broken(self: Path, other: Path) -> Path:
+        if self.name == "new":
+            raise OSError("the disk is gone")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(OSError, match="gone"), staged(place) as staging:
+        swap(environment(staging / "new"), place)
+    assert (place / "mark").read_text() == "before"
+    assert not staging_folder(place).exists()
+
+
+def test_a_folder_that_may_not_be_written_to_is_removed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "staging" / "closed"
+    closed.mkdir(parents=True)
+    (closed / "file").write_text("")
+    closed.chmod(0o500)
+    refusals = iter([True])
+    rmtree = target.shutil.rmtree
+
+    def once_refused(folder: Path) -> None:
+        # Root may remove anything, so the refusal of the kernel is what is replaced.
+        if next(refusals, False):
+            raise PermissionError
+        rmtree(folder)
+
+    monkeypatch.setattr(target.shutil, "rmtree", once_refused)
+    target.remove(tmp_path / "staging")
+    assert not (tmp_path / "staging").exists()
+
+
 def test_nothing_left_behind_needs_no_recovery(tmp_path: Path) -> None:
     assert recover(tmp_path / "env") == ""
 
@@ -71,6 +153,7 @@ def test_nothing_left_behind_needs_no_recovery(tmp_path: Path) -> None:
 def test_recovery_removes_what_was_half_done_and_keeps_the_environment(tmp_path: Path) -> None:
     place = environment(tmp_path / "env")
     environment(staging_folder(place) / "new")
+    (staging_folder(place) / ".made-by-mmsetup").touch()
     assert "removed" in recover(place)
     assert not staging_folder(place).exists()
     assert (place / "pyvenv.cfg").exists()
@@ -80,6 +163,7 @@ def test_recovery_puts_the_environment_back_that_was_moved_away(tmp_path: Path) 
     place = tmp_path / "env"
     (environment(staging_folder(place) / "old") / "mark").write_text("before")
     environment(staging_folder(place) / "new")
+    (staging_folder(place) / ".made-by-mmsetup").touch()
     assert "put back" in recover(place)
     assert (place / "mark").read_text() == "before"
     assert not staging_folder(place).exists()
@@ -93,6 +177,7 @@ def test_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_kern
     (place / "mark").write_text("before")
     new = environment(staging_folder(place) / "new")
     (new / "mark").write_text("after")
+    (staging_folder(place) / ".made-by-mmsetup").touch()
     swap(new, place)
     assert (place / "mark").read_text() == "after"
     recover(place)
