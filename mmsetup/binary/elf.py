@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mmsetup.errors import IntegrityError
 
-__all__ = ["ElfFile", "mapped", "read", "read_sections"]
+__all__ = ["ElfFile", "mapped", "read", "read_sections", "read_soname"]
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -121,6 +121,27 @@ def read_sections(path: Path) -> Mapping[str, tuple[int, int]]:
     """
     with mapped(path) as data:
         return _places(_sections(data, path)[1])
+
+
+def read_soname(path: Path) -> str:
+    """Give only the name that the file at ``path`` is known by once it is loaded; empty where it has none.
+
+    Nothing else of its string table is touched, so that this costs the same for a library of any size.
+
+    Raises:
+        IntegrityError: as :func:`read`.
+    """
+    with mapped(path) as data:
+        sections = _sections(data, path)[1]
+        for section in sections:
+            if section.kind == _SHT_DYNAMIC:
+                table = _linked(sections, section, path)
+                for tag, value in _dynamic(data, section, path):
+                    if tag == _DT_SONAME:
+                        size = max(0, min(table.size - value, _LONGEST_NAME))
+                        tail = table._replace(offset=table.offset + value, size=size)
+                        return _Names(data, tail, path).at(0)
+    return ""
 
 
 @contextmanager
@@ -256,5 +277,5 @@ def _chain(table: bytes, at: int, count: int, layout: struct.Struct, path: Path)
 def _bad(path: Path, what: str) -> IntegrityError:
     return IntegrityError(
         f"{path} is damaged or of another kind: {what}",
-        remedy="Delete the file and install or build it again.",
+        remedy="delete the file and install or build it again",
     )

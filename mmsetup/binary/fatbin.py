@@ -106,5 +106,5 @@ def _spelled(codes: set[_Code]) -> tuple[str, ...]:
 def _bad(path: Path, at: int) -> IntegrityError:
     return IntegrityError(
         f"{path} holds GPU code that cannot be read at {at:#x}",
-        remedy="Delete the file and install or build it again.",
+        remedy="delete the file and install or build it again",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmsetup.binary import elf
 from mmsetup.binary.elf import ElfFile
+from mmsetup.binary.libraries import Loader, loader
 from mmsetup.errors import IntegrityError
 
 __all__ = ["missing_libraries", "missing_symbols"]
@@ -22,20 +23,6 @@ _TORCH_NAME = re.compile(
 )
 _LIBRARY_NAME = re.compile(r"\.so(\.\d+)*$")
 _FIRST = frozenset({"libc10", "libtorch_python", "libtorch_cpu"})
-_OF_THE_SYSTEM = frozenset(
-    {
-        "ld-linux-aarch64.so.1",
-        "ld-linux-x86-64.so.2",
-        "libc.so.6",
-        "libdl.so.2",
-        "libgcc_s.so.1",
-        "libm.so.6",
-        "libpthread.so.0",
-        "librt.so.1",
-        "libstdc++.so.6",
-        "libutil.so.1",
-    }
-)
 
 
 def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str]:
@@ -52,7 +39,7 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
     named = (path for path in torch_lib_folder.glob("*.so*") if _LIBRARY_NAME.search(path.name))
     libraries = sorted(named, key=_promising)
     if not libraries:
-        raise IntegrityError(f"{torch_lib_folder} holds no library", remedy="Install torch again.")
+        raise IntegrityError(f"{torch_lib_folder} holds no library", remedy="install torch again")
     for library in libraries:
         if not missing:
             break
@@ -65,16 +52,18 @@ def _promising(library: Path) -> tuple[bool, int]:
     return library.name.split(".")[0] not in _FIRST, library.stat().st_size
 
 
-def missing_libraries(extension: ElfFile, folders: Iterable[Path]) -> tuple[str, ...]:
-    """Give the libraries that ``extension`` needs and that neither ``folders`` nor every Linux has.
+def missing_libraries(
+    extension: ElfFile, loaded: Mapping[str, Path], system: Loader | None = None
+) -> tuple[str, ...]:
+    """Give the libraries that ``extension`` needs and that would not be found when it is loaded.
 
-    What a system has is the list of PEP 599 as far as it belongs to glibc and the compiler's runtime.
-    ``folders`` are those that will be searched when the extension is loaded: torch's ``lib``, the
-    ``nvidia/*/lib`` beside it.
+    ``loaded`` are those that are in the process by then, by name
+    (:func:`mmsetup.binary.libraries.brought_by_torch`); all others are looked up where the loader of
+    ``system`` does, which is this machine's when not given. Its own search path counts where the extension
+    lies in its place: :func:`mmsetup.binary.libraries.missing` follows it.
     """
-    places = tuple(folders)
-    return tuple(
-        name
-        for name in extension.needed
-        if name not in _OF_THE_SYSTEM and not any((folder / name).is_file() for folder in places)
-    )
+    absent = [name for name in extension.needed if name not in loaded]
+    if not absent:
+        return ()
+    found = system or loader()
+    return tuple(name for name in absent if found.find(name) is None)

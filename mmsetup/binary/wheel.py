@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import lzma
+import shlex
 import stat
 import tempfile
 import zipfile
@@ -25,11 +26,11 @@ from packaging.version import InvalidVersion, Version
 from mmsetup.binary import elf, fatbin
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures
+from mmsetup.binary.operators import OPS_MODULE
 from mmsetup.errors import IntegrityError
+from mmsetup.files import sha256, writing
 
 __all__ = ["Expected", "ExtensionFacts", "WheelFacts", "inspect"]
-
-OPS_MODULE = "mmcv._ext"
 
 _CHUNK = 1 << 20
 _MOST_BYTES = 8 << 30
@@ -103,8 +104,8 @@ def inspect(path: Path, *, expect: Expected | None = None) -> WheelFacts:
 
     Raises:
         IntegrityError: it is no wheel, is cut short, holds a file that ``RECORD`` does not know or knows
-            otherwise, names
-            a path outside itself, or is not what was expected.
+            otherwise, names a path outside itself, or is not what was expected.
+        DiskSpaceError, TargetError: its extensions cannot be unpacked into the temporary folder.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -136,7 +137,7 @@ def _inspect(path: Path, archive: zipfile.ZipFile) -> WheelFacts:
         requires=tuple(str(line) for line in metadata.get_all("Requires-Dist", [])),
         requires_python=str(metadata.get("Requires-Python", "")),
         extensions=_extensions(archive, members),
-        sha256=_sha256(path),
+        sha256=sha256(path),
         size=path.stat().st_size,
     )
 
@@ -209,7 +210,10 @@ def _text(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipIn
 def _extensions(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> tuple[ExtensionFacts, ...]:
     names = sorted(name for name in members if name.endswith(".so"))
     found = []
-    with tempfile.TemporaryDirectory(prefix="mmsetup-wheel-") as folder:
+    with (
+        writing("the folder for temporary files", remedy="export TMPDIR=/path/on/a/larger/disk"),
+        tempfile.TemporaryDirectory(prefix="mmsetup-wheel-") as folder,
+    ):
         for name in names:
             copy = Path(folder) / "extension.so"
             with archive.open(members[name]) as source, copy.open("wb") as target:
@@ -245,17 +249,9 @@ def _version(text: str | None) -> Version | None:
         return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _bad(path: Path, what: str) -> IntegrityError:
     return IntegrityError(
         f"{path.name} is not a usable wheel: {what}",
-        remedy=f"Delete {path} and fetch or build it again.",
+        remedy=f"rm {shlex.quote(str(path))}  # then run the command again: it is fetched or built anew",
         evidence=(str(path),),
     )

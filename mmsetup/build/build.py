@@ -135,9 +135,7 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
             facts = wheel.inspect(made[0], expect=wheel.Expected(recipe.distribution, recipe.version))
         except IntegrityError as error:
             raise watch.failure(str(error), search=False) from error
-        fault = complaint(
-            facts, recipe.architectures, environment.torch_libraries, environment.library_folders
-        )
+        fault = complaint(facts, recipe.architectures, environment.torch)
         if fault:
             raise watch.failure(fault, search=not facts.has_ops)
     return Product(made[0], facts.requires, seconds)

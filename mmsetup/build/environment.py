@@ -26,23 +26,17 @@ class BuildEnvironment:
     site_packages: Path
 
     @property
-    def torch_libraries(self) -> Path | None:
-        """Give torch's ``lib`` folder, where torch is in the environment."""
-        folder = self.site_packages / "torch" / "lib"
+    def torch(self) -> Path | None:
+        """Give the package torch, where it is in the environment."""
+        folder = self.site_packages / "torch"
         return folder if folder.is_dir() else None
 
-    @property
-    def library_folders(self) -> tuple[Path, ...]:
-        """Give the folders in which an extension's libraries are found once torch has been imported."""
-        torch = (self.torch_libraries,) if self.torch_libraries else ()
-        return (*torch, *sorted(self.site_packages.glob("nvidia/*/lib")))
 
-
-def make_environment(recipe: Recipe, folder: Path) -> BuildEnvironment:
+def make_environment(recipe: Recipe, folder: Path, *, offline: bool = False) -> BuildEnvironment:
     """Make an environment with the recipe's interpreter and requirements below ``folder``.
 
     uv's own configuration decides where files come from. Nothing is built from source, and every file must
-    have one of the hashes in the requirements.
+    have one of the hashes in the requirements. With ``offline`` it comes from uv's cache or not at all.
 
     Raises:
         NetworkError, DiskSpaceError, IntegrityError, ProcessError: as :func:`mmsetup.uv.call` tells.
@@ -57,7 +51,11 @@ def make_environment(recipe: Recipe, folder: Path) -> BuildEnvironment:
         ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", python, requirements],
     )
     for command in commands:
-        uv.call(command, f"make the environment in which {recipe.distribution} {recipe.version} is built")
+        uv.call(
+            command,
+            f"make the environment in which {recipe.distribution} {recipe.version} is built",
+            offline=offline,
+        )
     found = sorted(place.glob("lib/python*/site-packages"))
     if not found:
         raise BuildError(f"uv made no environment in {place}")

@@ -13,20 +13,20 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from mmsetup.binary import elf, fatbin
+from mmsetup.binary import elf, fatbin, libraries
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.linkage import missing_symbols
+from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family
-from mmsetup.doctor import declared, libraries
+from mmsetup.doctor import declared
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
-__all__ = ["OPS_MODULE", "TORCH_LIBRARY", "Context", "Operators", "parsed"]
+__all__ = ["TORCH_LIBRARY", "Context", "Operators", "parsed"]
 
-OPS_MODULE = "mmcv"
 TORCH_LIBRARY = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
-_EXTENSION = "_ext"
+_EXTENSION = OPS_MODULE.removeprefix(f"{OPS_PACKAGE}.")
 _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
     r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
@@ -123,7 +123,7 @@ class Context:
     @cached_property
     def operators(self) -> Operators | None:
         """Read mmcv's compiled operators; nothing where there is no mmcv, or not on Linux."""
-        folder = self.folder(OPS_MODULE)
+        folder = self.folder(OPS_PACKAGE)
         if folder is None or self.machine.os.name != "linux":
             return None
         candidates = tuple(sorted(folder.glob(f"{_EXTENSION}.*so")))
@@ -148,10 +148,7 @@ class Context:
     def brought(self) -> Mapping[str, Path]:
         """Give the libraries that are in the process once torch is imported, by name."""
         torch = self.environment.torch
-        if torch is None:
-            return {}
-        vendor = sorted((torch.path.parent / "nvidia").glob("*/lib"))
-        return libraries.provided((torch.path / "lib", *vendor))
+        return {} if torch is None else libraries.brought_by_torch(torch.path)
 
     @cached_property
     def strange_to_torch(self) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmsetup.binary import elf, linkage, wheel
+from mmsetup.binary import elf, libraries, linkage, wheel
+from mmsetup.binary.operators import OPS_MODULE
 from mmsetup.errors import IntegrityError
 from mmsetup.install.manifest import missing_packages
 from mmsetup.lock import Lock
@@ -21,7 +22,7 @@ def verify_wheel(path: Path, distribution: str, version: str) -> None:
     facts = wheel.inspect(path, expect=wheel.Expected(distribution, version))
     if not facts.has_ops:
         raise IntegrityError(
-            f"{path.name} holds no compiled ops (mmcv/_ext): with it `import mmcv.ops` fails",
+            f"{path.name} holds no compiled ops ({OPS_MODULE}): with it `import mmcv.ops` fails",
             remedy="mmsetup install --no-prebuilt  # builds the ops from source",
         )
 
@@ -38,15 +39,20 @@ def verify_environment(environment: Path, lock: Lock) -> None:
             "the environment is not what the lock says", evidence=missing, remedy="mmsetup install"
         )
     site_packages = next(environment.glob("lib/python3*/site-packages"))
-    torch = site_packages / "torch" / "lib"
-    libraries = (torch, *site_packages.glob("nvidia/*/lib"))
-    for extension in site_packages.glob("mmcv/_ext*.so"):
-        needs = elf.read(extension)
-        absent = linkage.missing_libraries(needs, libraries)
-        undefined = linkage.missing_symbols(needs, torch)
+    torch = site_packages / "torch"
+    loaded = libraries.brought_by_torch(torch)
+    for extension in site_packages.glob(f"{OPS_MODULE.replace('.', '/')}*.so"):
+        absent = libraries.missing(extension, libraries.loader(), loaded)
+        undefined = linkage.missing_symbols(elf.read(extension), torch / "lib")
         if absent or undefined:
+            version = lock.package("torch").version
             raise IntegrityError(
-                f"{extension.name} was built for another torch than {lock.package('torch').version}",
-                evidence=[*(f"library {name} is not there" for name in absent), *sorted(undefined)[:5]],
+                f"{extension.name} was built for another torch than {version}"
+                if undefined
+                else f"{extension.name} needs libraries that neither torch {version} nor this machine has",
+                evidence=[
+                    *(f"library {one.library} is not there" for one in absent),
+                    *sorted(undefined)[:5],
+                ],
                 remedy="mmsetup install --no-prebuilt  # builds the ops for this torch",
             )

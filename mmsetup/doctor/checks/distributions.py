@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmsetup.doctor.context import OPS_MODULE, Context
+from mmsetup.binary.operators import OPS_PACKAGE
+from mmsetup.doctor.context import Context
 from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.model import Observation, check
 from mmsetup.probe.machine import Distribution
 
 __all__ = ["lacks_a_part", "left_behind", "not_whole", "owned_twice", "traces"]
 
-_SHARED = {OPS_MODULE: "error", "mmengine": "error", "cv2": "warning"}
+_SHARED = {OPS_PACKAGE: "error", "mmengine": "error", "cv2": "warning"}
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
 # What MM201, MM202 and MM302 tell with more insight.
 _TOLD_ELSEWHERE = re.compile(r"mmcv/_ext\.|torch/lib/")
@@ -41,8 +42,8 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
         damage = tuple(note for note in environment.notes if "torch" in note)
         yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
     needs_ops = [one.name for one in context.stack if one.name.startswith(("mm", "onedl-"))]
-    has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_MODULE])
-    if needs_ops and not has_ops and context.folder(OPS_MODULE) is None:
+    has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_PACKAGE])
+    if needs_ops and not has_ops and context.folder(OPS_PACKAGE) is None:
         yield Observation(
             "error", f"{', '.join(needs_ops)} need mmcv, and it is not here", evidence, context.make_again
         )
@@ -85,16 +86,16 @@ def owned_twice(context: Context) -> Iterator[Observation]:
 )
 def left_behind(context: Context) -> Iterator[Observation]:
     """Observe code in the folder of mmcv that nobody owns."""
-    folder = context.folder(OPS_MODULE)
+    folder = context.folder(OPS_PACKAGE)
     if folder is None:
         return
-    owners = context.owners(OPS_MODULE)
+    owners = context.owners(OPS_PACKAGE)
     present = [path for pattern in ("*.py", "*.so") for path in folder.rglob(pattern)]
     if not owners:
         if present:
             yield Observation(
                 "error",
-                f"no installed distribution owns {OPS_MODULE}/, so what it is cannot be known",
+                f"no installed distribution owns {OPS_PACKAGE}/, so what it is cannot be known",
                 (f"{folder}: {len(present)} Python and extension files",),
                 f"rm -rf {folder} && {context.make_again}",
             )
@@ -106,7 +107,7 @@ def left_behind(context: Context) -> Iterator[Observation]:
     if unowned:
         yield Observation(
             "warning",
-            f"{len(unowned)} file(s) in {OPS_MODULE}/ are in no RECORD",
+            f"{len(unowned)} file(s) in {OPS_PACKAGE}/ are in no RECORD",
             _few([str(path) for path in sorted(unowned)]),
             f"{context.uninstall(*(one.name for one in owners))} && rm -rf {folder} && {context.make_again}",
         )
@@ -187,7 +188,7 @@ def _difference(path: Path, size: int) -> str:
 
 
 def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
-    if module != OPS_MODULE:
+    if module != OPS_PACKAGE:
         return context.install(f"{owners[-1].name}=={owners[-1].version}")
     return context.make_again
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from mmsetup.binary.libraries import Missing, missing
 from mmsetup.doctor.checks.operators import CUDA_LIBRARY
 from mmsetup.doctor.context import TORCH_LIBRARY, Context, parsed
-from mmsetup.doctor.libraries import Missing, missing
 from mmsetup.doctor.model import Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.plan.candidate import runs_on

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmsetup.doctor.context import OPS_MODULE, Context
-from mmsetup.doctor.libraries import beside
+from mmsetup.binary.libraries import beside
+from mmsetup.binary.operators import OPS_PACKAGE
+from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation, check
 
 __all__ = [
@@ -38,7 +39,7 @@ _MOST_SYMBOLS = 4
 def are_missing(context: Context) -> Iterator[Observation]:
     """Observe that there is no extension at all."""
     operators = context.operators
-    owners = context.owners(OPS_MODULE)
+    owners = context.owners(OPS_PACKAGE)
     if operators is None or operators.candidates or not owners:
         return
     evidence = [f"{operators.folder}: no file _ext*.so"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmsetup.binary import elf
+from mmsetup.binary.libraries import Loader, brought_by_torch, loader, provided
 from mmsetup.binary.linkage import missing_libraries, missing_symbols
 from mmsetup.errors import IntegrityError
 
@@ -66,8 +67,57 @@ def test_a_folder_without_libraries_is_refused(extension, tmp_path):
         missing_symbols(extension, tmp_path / "nowhere")
 
 
-def test_libraries_are_looked_for_in_the_folders(library, tmp_path):
-    needed = library("libcudart.so.11.0", "int cuda(void) { return 1; }\n", "-Wl,-soname,libcudart.so.11.0")
-    found = elf.read(library("_ext.so", "int cuda(void);\nint f(void) { return cuda(); }\n", str(needed)))
-    assert missing_libraries(found, [tmp_path]) == ()
-    assert missing_libraries(found, [tmp_path / "elsewhere"]) == ("libcudart.so.11.0",)
+NOWHERE = Loader((), {}, ())
+CALLS = "int cuda(void);\nint f(void) { return cuda(); }\n"
+
+
+@pytest.fixture
+def runtime(library):
+    """Compile a library under a file name and a soname of its own, and an extension that needs it."""
+
+    def make(file, soname):
+        return library(file, "int cuda(void) { return 1; }\n", f"-Wl,-soname,{soname}")
+
+    return make
+
+
+def needing(library, runtime):
+    return elf.read(library("_ext.so", CALLS, str(runtime)))
+
+
+def test_libraries_are_looked_for_in_the_folders(library, runtime, tmp_path):
+    found = needing(library, runtime("libcudart.so.11.0", "libcudart.so.11.0"))
+    assert missing_libraries(found, provided((tmp_path,)), NOWHERE) == ()
+    elsewhere = provided((tmp_path / "elsewhere",))
+    assert "libcudart.so.11.0" in missing_libraries(found, elsewhere, NOWHERE)
+
+
+@pytest.mark.parametrize("file", ["libcudart-e409450e.so.11.0", "libcudart-1f2e3d4c5b6a.so.11.0.221"])
+def test_a_loaded_library_satisfies_by_its_soname(library, runtime, tmp_path, file):
+    found = needing(library, runtime(file, "libcudart.so.11.0"))
+    assert found.needed[0] == "libcudart.so.11.0"
+    assert missing_libraries(found, provided((tmp_path,)), loader({})) == ()
+    assert missing_libraries(found, {}, loader({})) == ("libcudart.so.11.0",)
+
+
+def test_a_soname_that_another_has_satisfies_nobody(library, runtime, tmp_path):
+    found = needing(library, runtime("libcudart.so.11.0", "libcudart.so.11.0"))
+    (tmp_path / "libcudart.so.11.0").unlink()
+    runtime("libcudart-e409450e.so.10.1", "libcudart.so.10.1")
+    assert missing_libraries(found, provided((tmp_path,)), loader({})) == ("libcudart.so.11.0",)
+
+
+def test_torch_brings_its_own_libraries_and_those_of_nvidia(library, runtime, tmp_path):
+    places = {"libcudart-e409450e.so.11.0": "torch/lib", "libcublas.so.11": "nvidia/cublas/lib"}
+    for file, place in places.items():
+        (tmp_path / place).mkdir(parents=True)
+        library(file, "int x;\n", f"-Wl,-soname,{file}").rename(tmp_path / place / file)
+    (tmp_path / "torch" / "lib" / "libnotes.so").write_text("GROUP ( libc.so.6 )")
+    assert set(brought_by_torch(tmp_path / "torch")) == {*places, "libnotes.so"}
+
+
+def test_a_library_of_this_machine_is_not_missing(library):
+    found = elf.read(library("_ext.so", "int f(void) { return 1; }\n", "-Wl,--no-as-needed", "-lgomp"))
+    assert "libgomp.so.1" in found.needed
+    assert missing_libraries(found, {}) == ()
+    assert "libgomp.so.1" in missing_libraries(found, {}, NOWHERE)

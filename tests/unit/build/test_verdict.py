@@ -16,15 +16,16 @@ EXTENSION = "namespace at { int empty(long); }\nint use() { return at::empty(1);
 
 
 @pytest.fixture
-def torch_libraries(tmp_path):
-    folder = tmp_path / "torch"
-    folder.mkdir()
-    return compiled(folder, "libtorch.so", TORCH).parent
+def torch(tmp_path):
+    folder = tmp_path / "torch" / "lib"
+    folder.mkdir(parents=True)
+    compiled(folder, "libtorch.so", TORCH)
+    return folder.parent
 
 
 @pytest.fixture
-def facts(tmp_path, torch_libraries):
-    path = compiled(tmp_path, "_ext.so", EXTENSION, torch_libraries / "libtorch.so", "-Wl,-soname,_ext.so")
+def facts(tmp_path, torch):
+    path = compiled(tmp_path, "_ext.so", EXTENSION, torch / "lib" / "libtorch.so", "-Wl,-soname,_ext.so")
     ops = ExtensionFacts("mmcv._ext", "mmcv/_ext.so", 1, elf.read(path), Architectures(("sm_80",), ()))
     return wheel_with(ops)
 
@@ -41,24 +42,24 @@ def compiled(folder, name, source, *options):
     return folder / name
 
 
-def test_a_good_wheel(facts, torch_libraries):
-    assert complaint(facts, ("sm_80",), torch_libraries, [torch_libraries]) == ""
+def test_a_good_wheel(facts, torch):
+    assert complaint(facts, ("sm_80",), torch) == ""
 
 
-def test_no_operators(torch_libraries):
-    assert "no operators were compiled" in complaint(wheel_with(), (), torch_libraries, [])
+def test_no_operators(torch):
+    assert "no operators were compiled" in complaint(wheel_with(), (), torch)
 
 
-def test_a_library_that_is_not_there(facts, torch_libraries):
-    assert "libraries that are not there: libtorch.so" in complaint(facts, (), torch_libraries, [])
+def test_a_library_that_is_not_there(facts, torch):
+    assert "libraries that are not there: libtorch.so" in complaint(facts, (), None)
 
 
-def test_another_torch(facts, torch_libraries):
-    compiled(torch_libraries, "libtorch.so", TORCH.replace("long", "int"))
-    found = complaint(facts, (), torch_libraries, [torch_libraries])
+def test_another_torch(facts, torch):
+    compiled(torch / "lib", "libtorch.so", TORCH.replace("long", "int"))
+    found = complaint(facts, (), torch)
     assert found == "torch does not export 1 symbols that mmcv._ext needs, such as _ZN2at5emptyEl"
 
 
-def test_no_code_for_a_gpu(facts, torch_libraries):
-    found = complaint(facts, ("sm_80", "sm_90"), torch_libraries, [torch_libraries])
+def test_no_code_for_a_gpu(facts, torch):
+    found = complaint(facts, ("sm_80", "sm_90"), torch)
     assert found == "mmcv._ext holds no machine code for sm_90"

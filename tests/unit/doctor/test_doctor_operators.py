@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsetup.doctor import libraries
+from mmsetup.binary import libraries
 from mmsetup.probe.machine import Driver
 
 

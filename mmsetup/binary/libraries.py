@@ -17,11 +17,10 @@ from mmsetup.binary import elf
 from mmsetup.errors import IntegrityError, ProcessError
 from mmsetup.process import clean_environment, run
 
-__all__ = ["Loader", "Missing", "beside", "loader", "missing", "provided"]
+__all__ = ["Loader", "Missing", "beside", "brought_by_torch", "loader", "missing", "provided"]
 
 _CACHED = re.compile(r"^\s+(\S+) \([^)]*\) => (/.+)$", re.MULTILINE)
 _DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
-_HASHED = re.compile(r"-[0-9a-f]{8}(?=\.so)")
 _SECONDS = 5.0
 _MOST_FILES = 400
 
@@ -66,19 +65,29 @@ def loader(environ: Mapping[str, str] = os.environ) -> Loader:
 def provided(folders: tuple[Path, ...]) -> Mapping[str, Path]:
     """Give the libraries in ``folders`` by every name under which they are found once loaded.
 
-    Wheels carry copies with a hash in the file name (``libcudart-e409450e.so.11.0``). A copy that kept its
-    soname satisfies whoever needs that name, because the loader compares it with what is loaded.
+    A loaded library satisfies whoever needs its soname, whatever its file is called, because the loader
+    compares names with the sonames of what is loaded. Wheels rely on that: they carry copies with a hash in
+    the file name (``libcudart-e409450e.so.11.0``) that kept their soname.
     """
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.so*")):
             found.setdefault(path.name, path)
-            if _HASHED.search(path.name):
-                try:
-                    found.setdefault(elf.read(path).soname, path)
-                except IntegrityError:
-                    continue
+            try:
+                soname = elf.read_soname(path)
+            except IntegrityError:
+                continue
+            if soname:
+                found.setdefault(soname, path)
     return found
+
+
+def brought_by_torch(torch: Path) -> Mapping[str, Path]:
+    """Give the libraries that are in the process once the package ``torch`` is imported, by name.
+
+    They lie in its own ``lib`` and, since torch 2.0, in the ``nvidia/*/lib`` beside it.
+    """
+    return provided((torch / "lib", *sorted((torch.parent / "nvidia").glob("*/lib"))))
 
 
 def missing(module: Path, system: Loader, loaded: Mapping[str, Path]) -> tuple[Missing, ...]:

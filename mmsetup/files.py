@@ -1,0 +1,49 @@
+"""Files: the sha256 of one, and the words for what cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmsetup.errors import DiskSpaceError, TargetError
+
+__all__ = ["sha256", "writing"]
+
+_CHUNK = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def sha256(path: Path) -> str:
+    """Give the sha256 of a file in hexadecimal; a file of any size takes 1 MiB of memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+@contextmanager
+def writing(place: Path | str, *, remedy: str) -> Iterator[None]:
+    """Turn what the system says about writing to ``place`` into an error with a remedy.
+
+    Where the system names the file itself, the message does too.
+
+    Raises:
+        DiskSpaceError: the disk, or the user's share of it, is full.
+        TargetError: it cannot be written for another reason: permissions, a read-only disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else place
+        what = error.strerror or str(error)
+        kind = DiskSpaceError if error.errno in _FULL else TargetError
+        raise kind(f"cannot write to {where}: {what}", remedy=remedy) from error
