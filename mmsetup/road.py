@@ -16,8 +16,8 @@ from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
 from mmsetup.errors import CheckFailedError, InterpreterError, LockError, RequestError, TargetError
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
-from mmsetup.install.environment import ensure_space
 from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
+from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
 from mmsetup.install.verify import verify_environment, verify_wheel
 from mmsetup.lock import Lock, lock, read
@@ -110,7 +110,11 @@ class _Trip:
             return self._complete(target, known)
         self._announce(target)
         pinned = self._pinned(machine, catalog, given)
-        ensure_space(pinned.lock, [target.path.parent, uv.cache_folder()])
+        ensure_space(
+            pinned.lock,
+            [target.path.parent, uv.cache_folder()],
+            cached=lambda: is_cached(pinned.lock, pinned.interpreter.path),
+        )
         built = self._built(pinned)
         wheels = self._wheels(pinned, built, catalog)
         return self._installed(target, pinned, mark, wheels, built)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +164,12 @@ def call(
     words: list[str | os.PathLike[str]] = [binary(), *args]
     if offline:
         words.append("--offline")
+    # Settings of whatever project the user stands in would count for some of the calls and not for others.
+    place = cwd or Path(tempfile.gettempdir())
     try:
         if on_line is None:
-            return run(words, env=environment(), cwd=cwd)
-        return stream(words, on_line, env=environment(), cwd=cwd)
+            return run(words, env=environment(), cwd=place)
+        return stream(words, on_line, env=environment(), cwd=place)
     except ProcessError as error:
         raise _translated(error, doing) from error
 

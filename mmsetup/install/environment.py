@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,7 @@ from mmsetup.lock.pylock import render
 from mmsetup.paths import manifest_folder
 from mmsetup.progress import Progress
 
-__all__ = ["Installed", "disk_needed", "ensure_space", "install"]
-
-# uv unpacks each wheel once, into its cache; torch 1.13.1 with its CUDA libraries takes twice its size.
-_UNPACKED = 2.5
-_MARGIN_BYTES = 512 * 1024**2
+__all__ = ["Installed", "install"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +150,3 @@ def _record_lock(lock: Lock, environment: Path) -> None:
     folder.mkdir()
     (folder / "pylock.toml").write_text(render(lock), encoding="utf-8")
     (folder / "requirements.txt").write_text(requirements_text(lock), encoding="utf-8")
-
-
-def disk_needed(lock: Lock) -> int:
-    """Estimate the bytes that an install takes on an empty cache, with room for a build."""
-    return int(lock.download_bytes * _UNPACKED) + _MARGIN_BYTES
-
-
-def ensure_space(lock: Lock, folders: Sequence[Path], *, free: Callable[[Path], int] | None = None) -> None:
-    """Check, before anything is downloaded, that each of the file systems has room.
-
-    ``free`` gives the free bytes where a folder is (default: asked of the file system).
-
-    Raises:
-        DiskSpaceError: there is less than :func:`disk_needed`.
-    """
-    needed = disk_needed(lock)
-    for folder in folders:
-        place = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        left = (free or _free)(place)
-        if left < needed:
-            raise DiskSpaceError(
-                f"{place} has {left / 1e9:.1f} GB free, the install needs about {needed / 1e9:.1f} GB",
-                remedy="uv cache prune  # or another disk: --env DIR and UV_CACHE_DIR",
-            )
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free

@@ -9,7 +9,7 @@ import pytest
 
 from mmsetup.errors import DiskSpaceError
 from mmsetup.install import environment
-from mmsetup.install.environment import disk_needed, ensure_space
+from mmsetup.install.space import disk_needed, ensure_space
 from mmsetup.lock import Lock, LockedFile, LockedPackage
 
 GIGABYTE = 10**9
@@ -37,6 +37,15 @@ def test_too_little_space_is_found_before_the_download_and_says_how_much(tmp_pat
         ensure_space(lock, [tmp_path / "not" / "there" / "yet"], free=free)
     assert asked == [tmp_path]
     assert "UV_CACHE_DIR" in caught.value.remedy
+
+
+def test_what_is_in_the_cache_already_takes_no_room(tmp_path: Path) -> None:
+    lock = locked(TORCH, OPS)
+    ensure_space(lock, [tmp_path], free=lambda _: GIGABYTE, cached=lambda: True)
+    with pytest.raises(DiskSpaceError, match=r"needs about 0\.5 GB"):
+        ensure_space(lock, [tmp_path], free=lambda _: 10**6, cached=lambda: True)
+    with pytest.raises(DiskSpaceError):
+        ensure_space(lock, [tmp_path], free=lambda _: GIGABYTE, cached=lambda: False)
 
 
 def test_the_free_space_is_that_of_the_file_system(tmp_path: Path) -> None:
