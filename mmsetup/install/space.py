@@ -60,7 +60,7 @@ def is_cached(lock: Lock, interpreter: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="mmsetup-space-") as made:
         pins = Path(made) / "requirements.txt"
         pins.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        where = ["--python", interpreter, "--target", Path(made) / "target"]
+        where: list[str | Path] = ["--python", interpreter, "--target", Path(made) / "target"]
         try:
             told = uv.call(
                 ["pip", "sync", "--dry-run", "--require-hashes", "--no-build", *where, pins],
