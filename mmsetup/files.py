@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmsetup.errors import DiskSpaceError, TargetError
+from mmsetup.errors import FULL, DiskSpaceError, TargetError
 
-__all__ = ["sha256", "writing"]
+__all__ = ["CACHE_ELSEWHERE", "STATE_ELSEWHERE", "sha256", "writing"]
+
+CACHE_ELSEWHERE = "export MMSETUP_CACHE_DIR=DIR  # a folder on a larger disk, that can be written to"
+STATE_ELSEWHERE = "export MMSETUP_STATE_DIR=DIR  # a folder on a larger disk, that can be written to"
 
 _CHUNK = 1 << 20
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def sha256(path: Path) -> str:
@@ -45,5 +46,5 @@ def writing(place: Path | str, *, remedy: str) -> Iterator[None]:
     except OSError as error:
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else place
         what = error.strerror or str(error)
-        kind = DiskSpaceError if error.errno in _FULL else TargetError
+        kind = DiskSpaceError if error.errno in FULL else TargetError
         raise kind(f"cannot write to {where}: {what}", remedy=remedy) from error

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mmsetup.build.workspace import remove_stale, workspace
+from mmsetup.errors import TargetError
 
 HOLD = """
 import sys, time
@@ -66,3 +67,21 @@ def test_remains_without_a_lock_are_removed(tmp_path):
     (tmp_path / "alone.lock").touch()
     assert remove_stale(tmp_path) == ("alone", "old")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_that_is_no_folder_is_told(tmp_path):
+    root = tmp_path / "root"
+    root.write_text("a file")
+    assert remove_stale(root) == ()
+    with pytest.raises(TargetError, match=r"cannot write to .*root"), workspace(root, "one"):
+        pass
+
+
+def test_where_there_are_no_posix_locks_all_but_a_build_works(tmp_path):
+    code = (
+        "import sys; sys.modules['fcntl'] = None; from pathlib import Path; "
+        "from mmsetup.build import remove_stale; sys.platform = 'win32'; "
+        "print(remove_stale(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, tmp_path]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "()\n"
