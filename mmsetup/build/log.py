@@ -18,27 +18,27 @@ _CAUSES = (
     (
         re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted"),
         "the compiler ran out of memory",
-        "Let fewer compilers run at once: MAX_JOBS=1",
+        "export MAX_JOBS=1  # lets one compiler run at a time",
     ),
     (
         re.compile(r"No space left on device"),
         "the disk is full",
-        "Make room, or set MMSETUP_CACHE_DIR to a larger disk.",
+        "export MMSETUP_CACHE_DIR=DIR  # a folder on a larger disk",
     ),
     (
         re.compile(r"fatal error: (Python\.h): No such file"),
         "the headers of Python are missing",
-        "Use a Python of uv or pyenv, or install the python3-dev package of this distribution.",
+        "use a Python of uv or pyenv, or install the package python3-dev",
     ),
     (
         re.compile(r"No module named '(pkg_resources)'"),
         "setup.py needs pkg_resources, which setuptools 82 removed",
-        "Plan the build again: its environment must hold setuptools<81.",
+        "mmsetup lock  # pins a build environment that holds setuptools<81",
     ),
     (
         re.compile(r"Skip building ext ops due to the absence of torch"),
         "setup.py found no torch and left the operators out",
-        "Plan the build again: its environment must hold torch.",
+        "mmsetup lock  # pins a build environment that holds torch",
     ),
     (re.compile(r"(fatal error: .*|\berror: (?!command ).*|undefined reference to .*)"), "", ""),
     (re.compile(r"^(\w*(?:Error|Exception): .*)"), "", ""),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmsetup import process
 from mmsetup.errors import DiskSpaceError, ProcessError, ToolchainError
+from mmsetup.files import CACHE_ELSEWHERE
 from mmsetup.probe.machine import Interpreter, Machine
 
 __all__ = [
@@ -81,15 +82,15 @@ def check(
     cc, cxx, compiler = find_compilers(variables, identity)
     if not python.has_headers:
         raise ToolchainError(
-            f"Python {python.version} at {python.path} has no headers (Python.h), which a build needs.",
-            remedy=f"{install_command(identity, 'headers', python.minor)}, or use a Python of uv or pyenv, "
-            f"which has them: uv python install {python.minor}",
+            f"Python {python.version} at {python.path} has no headers (Python.h), which a build needs",
+            remedy=f"{install_command(identity, 'headers', python.minor)}"
+            f"  # or: uv python install {python.minor}, whose Pythons have them",
         )
     free = shutil.disk_usage(folder).free
     if free < BYTES_TO_BUILD:
         raise DiskSpaceError(
-            f"A build needs {BYTES_TO_BUILD / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free.",
-            remedy="Make room, or set MMSETUP_CACHE_DIR to a folder on a larger disk.",
+            f"a build needs {BYTES_TO_BUILD / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free",
+            remedy=CACHE_ELSEWHERE,
         )
     return Toolchain(
         cc=cc,
@@ -112,16 +113,16 @@ def find_compilers(variables: Mapping[str, str], identity: str) -> tuple[str, st
     cxx = asked or next((name for name in ("g++", "c++", "clang++") if shutil.which(name, path=path)), "")
     if not cxx or not shutil.which(cxx.split()[0], path=path):
         raise ToolchainError(
-            f"The C++ compiler that CXX names, {asked}, is not there."
+            f"the C++ compiler that CXX names, {asked}, is not there"
             if asked
-            else "There is no C++ compiler.",
+            else "there is no C++ compiler",
             remedy=install_command(identity, "compiler", ""),
         )
     try:
         answer = process.run([*cxx.split(), "--version"], env=dict(variables), timeout=_SECONDS_TO_ANSWER)
     except ProcessError as error:
         raise ToolchainError(
-            f"The C++ compiler {cxx} does not run: {error}", remedy=install_command(identity, "compiler", "")
+            f"the C++ compiler {cxx} does not run: {error}", remedy=install_command(identity, "compiler", "")
         ) from error
     cc = variables.get("CC", "") or _companion(cxx, path)
     return cc, cxx, (answer.stdout.splitlines() or [cxx])[0].strip()
@@ -143,7 +144,7 @@ def install_command(identity: str, what: str, minor: str) -> str:
             if name in known:
                 package = compiler if what == "compiler" else headers
                 return f"sudo {command} " + package.format(minor=minor, compact=minor.replace(".", ""))
-    return "Install a C++ compiler (g++)" if what == "compiler" else f"Install the headers of Python {minor}"
+    return "install a C++ compiler (g++)" if what == "compiler" else f"install the headers of Python {minor}"
 
 
 def _companion(cxx: str, path: str) -> str:

@@ -31,7 +31,7 @@ SYSTEMS = {
         "sudo zypper install -y gcc-c++",
         "sudo zypper install -y python310-devel",
     ),
-    "unknown": ("ID=plan9\n", "Install a C++ compiler (g++)", "Install the headers of Python 3.10"),
+    "unknown": ("ID=plan9\n", "install a C++ compiler (g++)", "install the headers of Python 3.10"),
 }
 
 
