@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
@@ -20,6 +21,7 @@ from mmsetup.build.verdict import complaint
 from mmsetup.build.watch import Watch
 from mmsetup.build.workspace import workspace
 from mmsetup.errors import IntegrityError, ProcessError
+from mmsetup.files import CACHE_ELSEWHERE, sha256, writing
 from mmsetup.paths import cache_folder
 from mmsetup.progress import Progress
 
@@ -45,12 +47,17 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One build: what from, with what, and how many seconds it is expected to take."""
+    """One build: what from and with what.
+
+    ``expected_seconds`` is how long it is expected to take; nothing where that is not known. With ``offline``
+    its environment comes from uv's cache.
+    """
 
     recipe: Recipe
     sdist: Path
     toolchain: Toolchain
-    expected_seconds: float
+    expected_seconds: float | None
+    offline: bool = False
 
 
 Maker = Callable[[Job, Path, Progress], Product]
@@ -63,17 +70,21 @@ def build(
     sdist: Path,
     toolchain: Toolchain,
     progress: Progress,
-    core_seconds: float = CORE_SECONDS,
+    core_seconds: float | None = None,
     make: Maker | None = None,
+    offline: bool = False,
 ) -> BuiltWheel:
     """Give the wheel of ``recipe``, from the cache or built from ``sdist``.
 
     When another process builds the same wheel it is waited for. ``core_seconds`` is how long one core takes
-    the first time; afterwards the duration of the last build is used. Killed at any moment, this leaves at
-    most a private folder, which the next build removes.
+    the first time: ``CORE_SECONDS`` when not given, and for GPUs, whose architectures multiply the work, not
+    known. Afterwards the duration of the last build is used. With ``offline`` nothing is downloaded. Killed
+    at any moment, this leaves at most a private folder, which the next build removes.
 
     Raises:
         IntegrityError: the sdist is not the one of the recipe.
+        NetworkError: ``offline``, and uv's cache lacks a package of the build environment.
+        DiskSpaceError, TargetError: the private folder, the cache or the log cannot be written.
         BuildError: it did not become a wheel with usable operators; the evidence is the cause and the end of
             the log.
     """
@@ -85,12 +96,11 @@ def build(
             return found
         _verify(sdist, recipe)
         expected = _expected(recipe, toolchain, core_seconds)
-        progress.note(
-            f"Building {recipe.distribution} {recipe.version} with {toolchain.jobs} compilers at once "
-            f"takes about {_minutes(expected)}; the wheel is kept for the next time."
-        )
+        progress.note(_announced(recipe, toolchain, expected))
         with workspace(cache_folder("builds"), name[:16]) as folder:
-            product = (make or make_wheel)(Job(recipe, sdist, toolchain, expected), folder, progress)
+            job = Job(recipe, sdist, toolchain, expected, offline=offline)
+            with writing(folder, remedy=CACHE_ELSEWHERE):
+                product = (make or make_wheel)(job, folder, progress)
             built = cache.keep(
                 name,
                 product.path,
@@ -110,9 +120,9 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
         IntegrityError: the sdist is damaged.
     """
     recipe = job.recipe
-    progress.update("Preparing the build environment", seconds_left=job.expected_seconds)
+    progress.update("preparing the build environment", seconds_left=job.expected_seconds)
     source = unpack(job.sdist, folder / "source")
-    environment = make_environment(recipe, folder)
+    environment = make_environment(recipe, folder, offline=job.offline)
     out = folder / "wheel"
     out.mkdir()
     script = files("mmsetup.payload") / "build_wheel.py"
@@ -143,20 +153,34 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
 
 def _verify(sdist: Path, recipe: Recipe) -> None:
     try:
-        found = cache.digest(sdist)
+        found = sha256(sdist)
     except OSError as error:
-        raise IntegrityError(f"cannot read {sdist}: {error.strerror}", remedy="Fetch it again.") from error
+        raise IntegrityError(
+            f"cannot read {sdist}: {error.strerror}", remedy="mmsetup build  # fetches it again"
+        ) from error
     if found != recipe.sdist_sha256.lower():
         raise IntegrityError(
             f"{sdist} is not the source of {recipe.distribution} {recipe.version}: sha256 {found}, "
             f"not {recipe.sdist_sha256}",
-            remedy=f"Delete {sdist} and fetch it again.",
+            remedy=f"rm {shlex.quote(str(sdist))}  # then run the command again: it is fetched anew",
         )
 
 
-def _expected(recipe: Recipe, toolchain: Toolchain, core_seconds: float) -> float:
-    last = cache.last_seconds(recipe.distribution, recipe.version, gpu=bool(recipe.architectures))
-    return (last or core_seconds) / toolchain.jobs
+def _expected(recipe: Recipe, toolchain: Toolchain, core_seconds: float | None) -> float | None:
+    gpu = bool(recipe.architectures)
+    first = core_seconds if gpu else core_seconds or CORE_SECONDS
+    known = cache.last_seconds(recipe.distribution, recipe.version, gpu=gpu) or first
+    return known / toolchain.jobs if known else None
+
+
+def _announced(recipe: Recipe, toolchain: Toolchain, expected: float | None) -> str:
+    duration = f"takes about {_minutes(expected)}" if expected else "takes a time that is not known yet"
+    compilers = "one compiler" if toolchain.jobs == 1 else f"{toolchain.jobs} compilers at once"
+    target = f" for {', '.join(recipe.architectures)}" if recipe.architectures else ""
+    return (
+        f"building {recipe.distribution} {recipe.version}{target} with {compilers} {duration}; "
+        "the wheel is kept for the next time"
+    )
 
 
 def _minutes(seconds: float) -> str:

@@ -8,7 +8,6 @@ again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,10 +23,11 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.build.recipe import Recipe, describe
 from mmsetup.errors import BuildError
+from mmsetup.files import CACHE_ELSEWHERE, STATE_ELSEWHERE, sha256, writing
 from mmsetup.paths import cache_folder, state_folder
 from mmsetup.progress import Progress
 
-__all__ = ["BuiltWheel", "digest", "find", "keep", "last_seconds", "only_builder"]
+__all__ = ["BuiltWheel", "find", "keep", "last_seconds", "only_builder"]
 
 _ENTRY = "entry.json"
 _SCHEMA = 1
@@ -59,7 +59,7 @@ def find(key: str) -> BuiltWheel | None:
     folder = cache_folder("wheels") / key
     built = _read(folder, key)
     if built is None and folder.exists():
-        with suppress(Timeout), _lock(key).acquire(timeout=0):
+        with suppress(Timeout, OSError), _lock(key).acquire(timeout=0):
             built = _read(folder, key)
             if built is None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -72,39 +72,36 @@ def keep(
     """Copy ``wheel`` into the cache under ``key``, at once or not at all, while holding :func:`only_builder`.
 
     Raises:
-        BuildError: the cache cannot be written, or what was written is not what is read back.
+        DiskSpaceError, TargetError: the cache cannot be written.
+        BuildError: what was written is not what is read back.
     """
     folder = cache_folder("wheels")
     for stale in folder.glob(f".{key}.*"):
         shutil.rmtree(stale, ignore_errors=True)
-    entry = {
-        "schema": _SCHEMA,
-        "wheel": wheel.name,
-        "sha256": digest(wheel),
-        "seconds": round(seconds, 1),
-        "jobs": jobs,
-        "requires": list(requires),
-        "recipe": describe(recipe),
-    }
-    try:
+    with writing(folder, remedy=CACHE_ELSEWHERE):
+        entry = {
+            "schema": _SCHEMA,
+            "wheel": wheel.name,
+            "sha256": sha256(wheel),
+            "seconds": round(seconds, 1),
+            "jobs": jobs,
+            "requires": list(requires),
+            "recipe": describe(recipe),
+        }
         private = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
-        shutil.copyfile(wheel, private / wheel.name)
-        (private / _ENTRY).write_text(json.dumps(entry, indent=1), encoding="utf-8")
-        for path in (private / wheel.name, private / _ENTRY, private):
-            _sync(path)
-        shutil.rmtree(folder / key, ignore_errors=True)
-        private.rename(folder / key)
-        _sync(folder)
-    except OSError as error:
-        raise BuildError(
-            f"cannot keep {wheel.name} in {folder}: {error.strerror}",
-            remedy="Make room or set MMSETUP_CACHE_DIR to a folder that can be written.",
-        ) from error
+        try:
+            shutil.copyfile(wheel, private / wheel.name)
+            (private / _ENTRY).write_text(json.dumps(entry, indent=1), encoding="utf-8")
+            for path in (private / wheel.name, private / _ENTRY, private):
+                _sync(path)
+            shutil.rmtree(folder / key, ignore_errors=True)
+            private.rename(folder / key)
+            _sync(folder)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
     found = find(key)
     if found is None:
-        raise BuildError(
-            f"{folder / key} did not keep what was written to it", remedy=f"Check the disk of {folder}."
-        )
+        raise BuildError(f"{folder / key} did not keep what was written to it", remedy=CACHE_ELSEWHERE)
     return found
 
 
@@ -119,26 +116,22 @@ def last_seconds(distribution: str, version: str, *, gpu: bool) -> float | None:
 
 @contextmanager
 def only_builder(key: str, progress: Progress) -> Iterator[None]:
-    """Hold the right to build ``key``; another process that builds it is waited for, and told of."""
+    """Hold the right to build ``key``; another process that builds it is waited for, and told of.
+
+    Raises:
+        DiskSpaceError, TargetError: the lock file cannot be made.
+    """
     lock = _lock(key)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.note("Another mmsetup is building the same wheel; waiting for it.")
-        lock.acquire()
+    with writing(lock.lock_file, remedy=STATE_ELSEWHERE):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.note("another mmsetup is building the same wheel; waiting for it")
+            lock.acquire()
     try:
         yield
     finally:
         lock.release()
-
-
-def digest(path: Path) -> str:
-    """Give the sha256 of a file in hexadecimal."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            total.update(chunk)
-    return total.hexdigest()
 
 
 def _lock(key: str) -> FileLock:
@@ -155,7 +148,7 @@ def _read(folder: Path, key: str) -> BuiltWheel | None:
 
 def _from_entry(folder: Path, entry: dict[str, Any], key: str) -> BuiltWheel | None:
     wheel = folder / Path(entry["wheel"]).name
-    if entry["schema"] != _SCHEMA or digest(wheel) != entry["sha256"]:
+    if entry["schema"] != _SCHEMA or sha256(wheel) != entry["sha256"]:
         return None
     return BuiltWheel(
         path=wheel,

@@ -36,7 +36,7 @@ def build_locked(
     progress: Progress,
     offline: bool = False,
 ) -> BuiltWheel:
-    """Give the wheel of the lock's build, from the cache or built now.
+    """Give the wheel of the lock's build, from the cache or built now; ``offline``: without any download.
 
     Raises:
         LockError: the lock builds nothing.
@@ -50,7 +50,7 @@ def build_locked(
     if kept is not None:
         return kept
     sdist = _sdist(lock, lock.build, interpreter.path, progress, offline=offline)
-    return build(recipe, sdist=sdist, toolchain=toolchain, progress=progress)
+    return build(recipe, sdist=sdist, toolchain=toolchain, progress=progress, offline=offline)
 
 
 def recipe_of(
@@ -85,4 +85,4 @@ def _sdist(lock: Lock, locked: LockedBuild, python: Path, progress: Progress, *,
                 remedy="mmsetup lock  # if the change is expected; otherwise ask who changed the file",
             )
         file = found
-    return fetch(file.url, file.sha256, progress=progress)
+    return fetch(file.url, file.sha256, progress=progress, offline=offline)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import shlex
 import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from mmsetup.errors import IntegrityError
+from mmsetup.files import CACHE_ELSEWHERE, writing
 
 __all__ = ["unpack"]
 
@@ -25,7 +27,13 @@ def unpack(sdist: Path, folder: Path) -> Path:
 
     Raises:
         IntegrityError: it is damaged, holds something else, or unpacks to more than 4 GiB.
+        DiskSpaceError, TargetError: ``folder`` cannot be written.
     """
+    with writing(folder, remedy=CACHE_ELSEWHERE):
+        return _unpack(sdist, folder)
+
+
+def _unpack(sdist: Path, folder: Path) -> Path:
     tops: set[str] = set()
     left, files = _MOST_BYTES, _MOST_FILES
     try:
@@ -65,5 +73,5 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> No
 def _bad(sdist: Path, what: str) -> IntegrityError:
     return IntegrityError(
         f"{sdist.name} is not a usable source distribution: {what}",
-        remedy=f"Delete {sdist} and fetch it again.",
+        remedy=f"rm {shlex.quote(str(sdist))}  # then run the command again: it is fetched anew",
     )

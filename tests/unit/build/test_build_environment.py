@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mmsetup.build.environment import BuildEnvironment, variables
+import pytest
+
+from mmsetup.build.environment import BuildEnvironment, make_environment, variables
+from mmsetup.errors import NetworkError
 
 ENVIRONMENT = BuildEnvironment(Path("/env/bin/python"), Path("/env/lib/python3.10/site-packages"))
 AROUND = {
@@ -47,3 +51,12 @@ def test_a_build_for_gpus_sees_the_toolkit_and_its_architectures(recipe, toolcha
     assert seen["CUDA_HOME"] == "/usr/local/cuda"
     assert seen["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0a;12.0"
     assert "CUDA_VISIBLE_DEVICES" not in seen
+
+
+def test_offline_it_is_made_from_the_cache_or_not_at_all(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    here = replace(recipe.python, path=Path(sys.executable))
+    pinned = replace(recipe, python=here, requirements=(f"wheel==0.45.0 --hash=sha256:{'0' * 64}",))
+    with pytest.raises(NetworkError, match="the network was excluded") as caught:
+        make_environment(pinned, tmp_path, offline=True)
+    assert "--offline" in caught.value.remedy

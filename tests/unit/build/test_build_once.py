@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 from mmsetup.build import build
 from mmsetup.build.build import Product
 from mmsetup.build.recipe import key
-from mmsetup.errors import BuildError, IntegrityError
+from mmsetup.errors import BuildError, DiskSpaceError, IntegrityError, TargetError
 from mmsetup.paths import cache_folder
 
 NAME = "mmcv_full-1.7.2-cp310-cp310-linux_x86_64.whl"
@@ -90,6 +92,16 @@ def test_it_says_beforehand_how_long_it_takes(fitting, source, toolchain, record
     assert "with 2 compilers at once takes about 5 minutes" in recorder.notes[0]
 
 
+def test_how_long_a_build_for_gpus_takes_is_known_after_the_first(fitting, source, toolchain, recorder):
+    gpu, maker = replace(fitting, architectures=("sm_86", "sm_90")), Maker()
+    build(fitting, sdist=source, toolchain=toolchain, progress=recorder, make=maker)
+    build(gpu, sdist=source, toolchain=toolchain, progress=recorder, make=maker)
+    build(replace(gpu, flags=("-w",)), sdist=source, toolchain=toolchain, progress=recorder, make=maker)
+    assert "for sm_86, sm_90 with 2 compilers at once takes a time that is not known yet" in recorder.notes[1]
+    assert "takes about a minute" in recorder.notes[2]
+    assert [job.expected_seconds for job in maker.jobs[1:]] == [None, 12.5]
+
+
 def test_the_last_duration_is_the_next_estimate(fitting, source, toolchain, recorder):
     build(fitting, sdist=source, toolchain=toolchain, progress=recorder, make=Maker())
     entry = cache_folder("wheels") / key(fitting) / "entry.json"
@@ -106,6 +118,23 @@ def test_another_source_is_refused(recipe, source, toolchain, recorder):
         build(recipe, sdist=source, toolchain=toolchain, progress=recorder, make=Maker())
     with pytest.raises(IntegrityError, match="cannot read"):
         build(recipe, sdist=source / "absent", toolchain=toolchain, progress=recorder, make=Maker())
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_the_network_is_excluded_on_request(fitting, source, toolchain, recorder, offline):
+    maker = Maker()
+    build(fitting, sdist=source, toolchain=toolchain, progress=recorder, make=maker, offline=offline)
+    assert maker.jobs[0].offline is offline
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_is_full_or_read_only_is_told(fitting, source, toolchain, recorder, number):
+    maker = Maker(OSError(number, os.strerror(number)))
+    error = TargetError if number == errno.EROFS else DiskSpaceError
+    with pytest.raises(error, match=os.strerror(number)) as caught:
+        build(fitting, sdist=source, toolchain=toolchain, progress=recorder, make=maker)
+    assert "MMSETUP_CACHE_DIR" in caught.value.remedy
+    assert list(cache_folder("builds").iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [BuildError("failed"), KeyboardInterrupt()], ids=["failure", "interrupt"])
@@ -128,7 +157,7 @@ def test_of_two_processes_one_builds(source):
     assert [process.returncode for process in started] == [0, 0]
     assert sorted(output.count("made") for output in outputs) == [0, 1]
     waiting = next(output for output in outputs if "made" not in output)
-    assert "Another mmsetup is building the same wheel" in waiting[0]
+    assert "another mmsetup is building the same wheel" in waiting[0]
     results = [json.loads(output[-1].removeprefix("built ")) for output in outputs]
     assert results[0][0] == results[1][0]
     assert sorted(result[1] for result in results) == [False, True]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import resource
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from werkzeug import Response
 
 from mmsetup.build.sdist import fetch
-from mmsetup.errors import IntegrityError, NetworkError, RequestError
+from mmsetup.errors import IntegrityError, NetworkError, RequestError, TargetError
 from mmsetup.paths import cache_folder
 
 CONTENT = bytes(range(256)) * 2000
@@ -101,3 +105,61 @@ def test_a_local_file(tmp_path, recorder):
 def test_another_kind_of_url(recorder):
     with pytest.raises(RequestError, match="only https, http and file"):
         fetch("ftp://example.org/s.tar.gz", SHA256, progress=recorder)
+
+
+def test_an_answer_that_is_no_http(recorder):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/s.tar.gz"
+        with ThreadPoolExecutor() as pool:
+            pool.submit(speak, server, 3)
+            with pytest.raises(NetworkError, match="cannot fetch"):
+                fetch(url, SHA256, progress=recorder, pause=0)
+    assert left_behind() == []
+
+
+def speak(server, times):
+    for _ in range(times):
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+def test_offline_only_what_is_there(httpserver, tmp_path, recorder):
+    httpserver.expect_request("/s.tar.gz").respond_with_data(CONTENT)
+    url = httpserver.url_for("/s.tar.gz")
+    with pytest.raises(NetworkError, match=r"s\.tar\.gz is not in the cache") as caught:
+        fetch(url, SHA256, progress=recorder, offline=True)
+    assert caught.value.remedy == "leave --offline away once: that fills the cache"
+    assert httpserver.log == []
+    path = fetch(url, SHA256, progress=recorder)
+    assert fetch(url, SHA256, progress=recorder, offline=True) == path
+    local = tmp_path / "local.tar.gz"
+    local.write_bytes(CONTENT)
+    assert fetch(local.as_uri(), SHA256, progress=recorder, offline=True).read_bytes() == CONTENT
+
+
+def test_a_disk_that_takes_no_more_is_no_fault_of_the_network(httpserver, recorder):
+    httpserver.expect_request("/s.tar.gz").respond_with_data(CONTENT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) // 2, hard))
+    try:
+        with pytest.raises(TargetError, match=r"cannot write to .*: File too large") as caught:
+            fetch(httpserver.url_for("/s.tar.gz"), SHA256, progress=recorder, pause=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "MMSETUP_CACHE_DIR" in caught.value.remedy
+    assert len(httpserver.log) == 1
+    assert left_behind() == []
+
+
+def test_what_killed_transfers_left_is_removed_after_a_day(httpserver, recorder):
+    httpserver.expect_request("/s.tar.gz").respond_with_data(CONTENT)
+    old, young = (cache_folder("sdists", name) / ".x.part" for name in ("one", "two"))
+    for part in (old, young):
+        part.write_bytes(b"half")
+    day_ago = time.time() - 25 * 3600
+    os.utime(old, (day_ago, day_ago))
+    fetch(httpserver.url_for("/s.tar.gz"), SHA256, progress=recorder)
+    assert not old.exists()
+    assert young.exists()

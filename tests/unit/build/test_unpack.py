@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from mmsetup.build.unpack import unpack
-from mmsetup.errors import IntegrityError
+from mmsetup.errors import IntegrityError, TargetError
 
 
 def member(name, kind, target=""):
@@ -63,3 +63,11 @@ def test_a_bomb_is_not_unpacked(sdist, tmp_path):
         archive.fileobj.write(huge.tobuf())
     with pytest.raises(IntegrityError, match="more than any source distribution"):
         unpack(path, tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written(sdist, tmp_path):
+    place = tmp_path / "out"
+    place.write_text("a file")
+    with pytest.raises(TargetError, match=r"cannot write to .*out/sample-1\.0") as caught:
+        unpack(sdist({"sample-1.0/a": b"x"}), place)
+    assert "MMSETUP_CACHE_DIR" in caught.value.remedy

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mmsetup.build import cache
-from mmsetup.errors import BuildError
+from mmsetup.errors import DiskSpaceError
 from mmsetup.paths import cache_folder
 
 KEY = "0123456789abcdef" * 4
@@ -81,11 +81,11 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, recipe, monkeypatch):
     monkeypatch.setattr(
         cache.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
-    with pytest.raises(BuildError, match="No space left") as caught:
+    with pytest.raises(DiskSpaceError, match="No space left") as caught:
         cache.keep(KEY, wheel, recipe, seconds=1, jobs=1, requires=())
     assert "MMSETUP_CACHE_DIR" in caught.value.remedy
     assert cache.find(KEY) is None
-    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
 
 
 def test_the_last_duration_is_on_one_core(kept):

@@ -1,0 +1,31 @@
+"""What a lock says is built, without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmsetup.build.locked import build_locked
+from mmsetup.errors import LockError, NetworkError
+from mmsetup.lock import Lock, LockedBuild, LockedFile, LockedPackage
+
+SOURCE = LockedFile("mmcv-full-1.7.2.tar.gz", "ab" * 32, "https://files.invalid/mmcv-full-1.7.2.tar.gz")
+PACKAGES = (
+    LockedPackage("torch", "1.13.1", (LockedFile("torch.whl", "cd" * 32),)),
+    LockedPackage("mmcv-full", "1.7.2", (SOURCE,)),
+)
+
+
+def lock(build):
+    return Lock("default", "mmcv-full", "3.10", "linux-x86_64", "cpu", PACKAGES, build, "digest")
+
+
+def test_offline_a_source_that_is_not_in_the_cache_is_not_asked_for(python, machine, recorder):
+    locked = lock(LockedBuild("mmcv-full", "1.7.2", ()))
+    with pytest.raises(NetworkError, match=r"mmcv-full-1\.7\.2\.tar\.gz is not in the cache"):
+        build_locked(locked, python, machine, progress=recorder, offline=True)
+    assert recorder.updates == []
+
+
+def test_a_lock_that_builds_nothing_is_refused(python, machine, recorder):
+    with pytest.raises(LockError, match="nothing is built"):
+        build_locked(lock(None), python, machine, progress=recorder)
