@@ -211,7 +211,10 @@ def _extensions(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -
     names = sorted(name for name in members if name.endswith(".so"))
     found = []
     with (
-        writing("the folder for temporary files", remedy="export TMPDIR=/path/on/a/larger/disk"),
+        writing(
+            "the folder for temporary files",
+            remedy="export TMPDIR=DIR  # a folder on a larger disk, that can be written to",
+        ),
         tempfile.TemporaryDirectory(prefix="mmsetup-wheel-") as folder,
     ):
         for name in names:

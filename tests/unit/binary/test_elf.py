@@ -50,6 +50,14 @@ def test_symbols_that_are_needed_and_offered(sample):
     assert not found.exported & {"hidden", "local", "from_elsewhere"}
 
 
+def test_the_soname_alone(library, sample, tmp_path):
+    assert elf.read_soname(sample) == "libsample.so.1"
+    assert elf.read_soname(library("libplain.so", "int x;\n")) == ""
+    (tmp_path / "libscript.so").write_text("GROUP ( libc.so.6 )")
+    with pytest.raises(IntegrityError, match="not a 64-bit"):
+        elf.read_soname(tmp_path / "libscript.so")
+
+
 def test_symbol_versions(library):
     found = elf.read(
         library(

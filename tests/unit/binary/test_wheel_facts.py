@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsetup.binary.wheel import Expected, inspect
-from mmsetup.errors import IntegrityError
+from mmsetup.errors import IntegrityError, TargetError
 
 INFO = "mmcv_full-1.7.2.dist-info"
 MEMBER = "mmcv/_ext.cpython-310-x86_64-linux-gnu.so"
@@ -37,6 +37,15 @@ def test_what_a_whole_wheel_says(wheel, extension):
     assert facts.ops.size == len(extension)
     assert "puts" in facts.ops.elf.undefined
     assert facts.ops.architectures.sass == ()
+
+
+def test_a_temporary_folder_that_is_not_there_is_no_fault_of_the_wheel(
+    wheel, extension, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(TargetError, match=r"cannot write to .*absent") as caught:
+        inspect(wheel({MEMBER: extension}))
+    assert caught.value.remedy.startswith("export TMPDIR=")
 
 
 def test_a_wheel_without_operators(wheel):
