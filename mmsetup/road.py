@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from mmsetup import uv
-from mmsetup.build import BuiltWheel, fetch
+from mmsetup.build import BuiltWheel, fetch, remove_stale
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
 from mmsetup.errors import CheckFailedError, InterpreterError, LockError, RequestError, TargetError
@@ -21,7 +21,7 @@ from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
 from mmsetup.install.verify import verify_environment, verify_wheel
 from mmsetup.lock import Lock, lock, read
-from mmsetup.paths import manifest_folder, state_folder
+from mmsetup.paths import cache_folder, manifest_folder, state_folder
 from mmsetup.plan import Plan, Request, planned
 from mmsetup.probe import environment, probe
 from mmsetup.probe.machine import Interpreter, Machine
@@ -101,6 +101,7 @@ class _Trip:
         self._seconds: dict[str, float] = {}
 
     def go(self, target: Target) -> Outcome:
+        remove_stale(cache_folder("builds"))
         with self._stage("probe", "Looking at the machine"):
             machine, catalog = probe(folder=target.path), load()
         given = _given(self._journey.lock_file, self._journey.request, catalog)
@@ -197,7 +198,8 @@ class _Trip:
             return {package.name: built.path}
         file = package.files[0]
         with self._stage("fetch", f"Fetching {file.filename} and looking inside"):
-            wheel = fetch(file.url, file.sha256, progress=self._progress)
+            offline = self._journey.request.offline
+            wheel = fetch(file.url, file.sha256, progress=self._progress, offline=offline)
             verify_wheel(wheel, package.name, package.version)
         return {package.name: wheel}
 

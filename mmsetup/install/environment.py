@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from packaging.requirements import Requirement
 
 from mmsetup import uv
 from mmsetup.errors import FULL, DiskSpaceError, TargetError
+from mmsetup.files import sha256
 from mmsetup.install.target import Target, staged, swap
 from mmsetup.lock import Lock, LockedPackage
 from mmsetup.lock.files import requirements_text
@@ -140,8 +140,7 @@ def _lines(packages: Sequence[LockedPackage], wheels: Mapping[str, Path]) -> lis
         if wheel is None:
             lines.append(line)
             continue
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        lines.append(f"{requirement.name} @ {wheel.resolve().as_uri()} --hash=sha256:{digest}")
+        lines.append(f"{requirement.name} @ {wheel.resolve().as_uri()} --hash=sha256:{sha256(wheel)}")
     return lines
 
 
