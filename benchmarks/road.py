@@ -1,8 +1,8 @@
 """Measure the main job beside what a user would run instead: ``python benchmarks/road.py [--cold]``.
 
 Prints a line for each stage of a cold install (``--cold``: empty caches, about ten minutes), a warm install
-beside bare uv with the same lock, a run with nothing to do, and ``--help`` and ``probe`` beside ``python -m
-torch.utils.collect_env``. Seconds are medians of ``--times`` runs in turn.
+beside bare uv with the same lock, a run with nothing to do, and ``--help``, ``plan``, ``doctor`` and
+``probe`` beside ``python -m torch.utils.collect_env``. Seconds are medians of ``--times`` runs in turn.
 """
 
 from __future__ import annotations
@@ -117,15 +117,19 @@ def start(first: Path, times: int) -> None:
     python = first / ".venv" / "bin" / "python"
     # Without pip in the environment, collect_env of this torch crashes.
     run(find_uv_bin(), "pip", "install", "--python", python, "pip", cwd=first)
-    theirs, help_, probe = in_turn(
+    theirs, help_, plan, doctor, probe = in_turn(
         times,
         lambda: run(python, "-W", "ignore", "-m", "torch.utils.collect_env", cwd=first),
         lambda: run(*MMSETUP, "--help", cwd=first),
+        lambda: run(*MMSETUP, "plan", "--offline", cwd=first),
+        lambda: run(*MMSETUP, "doctor", "--env", ".venv", cwd=first),
         lambda: run(*MMSETUP, "probe", "--env", ".venv", cwd=first),
     )
     print("whole processes")
     print(f"  python -m torch.utils.collect_env         {theirs:8.2f} s")
     print(f"  mmsetup probe --env .venv                 {probe:8.2f} s   {theirs / probe:.0f} times faster")
+    print(f"  mmsetup doctor --env .venv                {doctor:8.2f} s")
+    print(f"  mmsetup plan --offline                    {plan:8.2f} s")
     print(f"  mmsetup --help                            {help_:8.2f} s")
 
 

@@ -8,7 +8,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -268,15 +267,10 @@ def silent() -> Iterator[str]:
 
 
 def test_a_server_that_hangs_costs_two_seconds_and_leads_to_a_build(go: Callable, silent: str) -> None:
-    go("probe")
-    quick = time.monotonic()
-    go("plan", "--offline")
-    quick = time.monotonic() - quick
-    began = time.monotonic()
     plan = go("plan", "--json", mirror=silent).document
-    assert time.monotonic() - began < quick + 3
     assert plan["ops"]["kind"] == "built"
     hung = [report for report in plan["sources"] if report["url"].startswith(silent)]
+    assert max(report["seconds"] for report in hung) < 2.5
     assert {report["outcome"] for report in hung} <= {"no answer within 2 s", "no answer in time"}
     assert all(report["seconds"] <= 2.1 for report in hung)
 
