@@ -13,17 +13,18 @@ from pathlib import Path
 from mmsetup import uv
 from mmsetup.build import BuiltWheel, fetch, remove_stale
 from mmsetup.build.locked import build_locked, preflight
-from mmsetup.catalog import Catalog, Family, load
-from mmsetup.errors import CheckFailedError, InterpreterError, LockError, RequestError, TargetError
+from mmsetup.catalog import Catalog, load
+from mmsetup.errors import CheckFailedError, LockError, TargetError
+from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
 from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
 from mmsetup.install.verify import verify_environment, verify_wheel
-from mmsetup.lock import Lock, lock, read
+from mmsetup.lock import Lock, lock
 from mmsetup.paths import cache_folder, manifest_folder, state_folder
 from mmsetup.plan import Plan, Request, planned
-from mmsetup.probe import environment, probe
+from mmsetup.probe import probe
 from mmsetup.probe.machine import Interpreter, Machine
 from mmsetup.progress import Progress
 from mmsetup.render.document import document, dump, plain
@@ -104,7 +105,7 @@ class _Trip:
         remove_stale(cache_folder("builds"))
         with self._stage("probe", "Looking at the machine"):
             machine, catalog = probe(folder=target.path), load()
-        given = _given(self._journey.lock_file, self._journey.request, catalog)
+        given = given_lock(self._journey.lock_file, self._journey.request, catalog)
         mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "")
         known = self._unchanged(target, mark)
         if known is not None:
@@ -162,18 +163,18 @@ class _Trip:
     def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> _Pinned:
         offline = self._journey.request.offline
         if given is not None:
-            interpreter = _interpreter_for(given, machine, offline=offline)
+            interpreter = interpreter_for(given, machine, offline=offline)
             if given.build is not None:
                 preflight(machine, interpreter)
             return _Pinned(given, None, interpreter, machine)
         with self._stage("plan", "Choosing versions that belong together"):
             made, machine = planned(self._journey.request, machine, catalog, fetch_python=not offline)
         self._journey.show(made)
-        interpreter = _chosen(made)
+        interpreter = chosen_interpreter(made)
         if made.ops.is_built:
             preflight(machine, interpreter)
         with self._stage("lock", "Pinning every file"):
-            locked = lock(made, _family(catalog, made.family), name="default", offline=offline)
+            locked = lock(made, family_of(catalog, made.family), name="default", offline=offline)
         return _Pinned(locked, made, interpreter, machine)
 
     def _built(self, pinned: _Pinned) -> BuiltWheel | None:
@@ -193,7 +194,7 @@ class _Trip:
 
     def _wheels(self, pinned: _Pinned, built: BuiltWheel | None, catalog: Catalog) -> dict[str, Path]:
         """Give the ops' wheel: the built one, or the prebuilt one, fetched and looked into."""
-        package = pinned.lock.package(_family(catalog, pinned.lock.family).ops.distribution)
+        package = pinned.lock.package(family_of(catalog, pinned.lock.family).ops.distribution)
         if built is not None:
             return {package.name: built.path}
         file = package.files[0]
@@ -287,9 +288,9 @@ def wheel_for(
     """
     progress.stage("Looking at the machine")
     machine = probe()
-    locked = _given(lock_file, request, catalog)
+    locked = given_lock(lock_file, request, catalog)
     if locked is not None:
-        interpreter = _interpreter_for(locked, machine, offline=request.offline)
+        interpreter = interpreter_for(locked, machine, offline=request.offline)
     else:
         progress.stage("Choosing versions that belong together")
         made, machine = planned(request, machine, catalog, fetch_python=not request.offline)
@@ -298,10 +299,10 @@ def wheel_for(
                 f"nothing is to be built: {made.ops.source} has a wheel for this plan",
                 remedy="mmsetup install  # takes it from there",
             )
-        interpreter = _chosen(made)
+        interpreter = chosen_interpreter(made)
         preflight(machine, interpreter)
         progress.stage("Pinning every file")
-        locked = lock(made, _family(catalog, made.family), name="default", offline=request.offline)
+        locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
     progress.stage("Building the compiled ops")
     built = build_locked(locked, interpreter, machine, progress=progress, offline=request.offline)
     progress.note(_told(built))
@@ -314,78 +315,6 @@ def wheel_for(
         raise TargetError(
             f"the wheel cannot be copied to {output}: {error.strerror}", remedy=f"take it from {built.path}"
         ) from error
-
-
-def _given(lock_file: Path | None, request: Request, catalog: Catalog) -> Lock | None:
-    """Read the lockfile that takes the place of a plan, and refuse wishes that it leaves no room for.
-
-    Raises:
-        LockError: it cannot be read, or pins not all that its family is made of.
-        RequestError: versions were asked for beside it, or a build that it needs was excluded.
-    """
-    if lock_file is None:
-        return None
-    free = Request(
-        may_build=request.may_build,
-        may_fetch_python=request.may_fetch_python,
-        offline=request.offline,
-        mirrors=request.mirrors,
-    )
-    if request != free:
-        raise RequestError(
-            f"{lock_file} says what is installed; a family, a version or a source beside it has no room",
-            remedy=f"mmsetup install --lock {lock_file}",
-        )
-    given = read(lock_file)
-    family = _family(catalog, given.family)
-    pinned = {package.name for package in given.packages}
-    lacking = {"torch", family.ops.distribution, family.segmentation.distribution} - pinned
-    if lacking:
-        raise LockError(
-            f"{lock_file} does not pin {', '.join(sorted(lacking))}",
-            remedy="mmsetup lock  # writes a new one",
-        )
-    if given.build is not None and not request.may_build:
-        raise RequestError(
-            f"{lock_file} has {given.build.name} built from source, and --no-build excludes that",
-            remedy=f"mmsetup install --lock {lock_file}",
-        )
-    return given
-
-
-def _chosen(made: Plan) -> Interpreter:
-    if made.interpreter is None:
-        raise InterpreterError(
-            f"the plan needs Python {made.python}, which is not here",
-            remedy=f"uv python install {made.python}  # or leave --offline away",
-        )
-    return made.interpreter
-
-
-def _interpreter_for(given: Lock, machine: Machine, *, offline: bool) -> Interpreter:
-    here = f"{machine.os.name}-{machine.cpu.architecture}"
-    if given.platform != here:
-        raise LockError(f"the lock is for {given.platform}, this machine is {here}", remedy="mmsetup lock")
-    fitting = [
-        found
-        for found in machine.interpreters
-        if found.minor == given.python and found.implementation == "cpython"
-    ]
-    fitting.sort(key=lambda found: found.has_headers, reverse=True)
-    if fitting:
-        return fitting[0]
-    if offline:
-        raise InterpreterError(
-            f"the lock needs Python {given.python}, which is not here", remedy=f"pyenv install {given.python}"
-        )
-    return environment(uv.fetch_interpreter(given.python)).interpreter
-
-
-def _family(catalog: Catalog, name: str) -> Family:
-    family = catalog.family(name)
-    if family is None:
-        raise LockError(f"the lock is for a family {name!r} that is not known", remedy="mmsetup lock")
-    return family
 
 
 def _told(built: BuiltWheel) -> str:
