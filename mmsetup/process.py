@@ -64,10 +64,10 @@ def run(
     try:
         out, err = process.communicate(stdin.encode() if stdin else None, timeout=timeout)
     except subprocess.TimeoutExpired:
-        end_group(process)
+        _end_group(process)
         raise _over_time(words, timeout) from None
     except BaseException:
-        end_group(process)
+        _end_group(process)
         raise
     done = Completed(
         words,
@@ -132,15 +132,15 @@ def stream(
         returncode = process.wait(None if timeout is None else max(0.1, began + timeout - time.monotonic()))
         _close_pipes(process)
     except _SilenceError:
-        end_group(process)
+        _end_group(process)
         raise ProcessError(
             f"{shlex.join(words)} printed nothing for {silence:g} s", args=words, returncode=None
         ) from None
     except (subprocess.TimeoutExpired, TimeoutError):
-        end_group(process)
+        _end_group(process)
         raise _over_time(words, timeout) from None
     except BaseException:
-        end_group(process)
+        _end_group(process)
         raise
     done = Completed(
         words,
@@ -161,7 +161,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return {**env, **extra}
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a program and all its children: politely, then after five seconds for good."""
     for signum, wait in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -190,7 +190,7 @@ def _batch(
     except BaseException:
         for _, started in running:
             if isinstance(started, subprocess.Popen):
-                end_group(started)
+                _end_group(started)
         raise
 
 
@@ -202,7 +202,7 @@ def _outcome(
     try:
         out, err = started.communicate(timeout=max(0.01, began + timeout - time.monotonic()))
     except subprocess.TimeoutExpired:
-        end_group(started)
+        _end_group(started)
         return _over_time(words, timeout)
     done = Completed(
         words,
