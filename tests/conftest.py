@@ -11,6 +11,7 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all stack tests to one worker: they share an environment that takes minutes to make."""
     for item in items:

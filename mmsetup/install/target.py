@@ -143,7 +143,7 @@ def staged(target: Path) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):
                 _put_back(staging, target)
-                remove(staging)
+                _clear(staging)
             if not target.exists():
                 for folder in made:
                     with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ def recover(target: Path) -> str:
         words = "an earlier run was interrupted; what it left was removed"
         if _put_back(staging, target):
             words = "an earlier run was interrupted; the environment from before was put back"
-        remove(staging)
+        _clear(staging)
     return words
 
 
@@ -202,6 +202,14 @@ def _put_back(staging: Path, target: Path) -> bool:
         return False
     old.rename(target)
     return True
+
+
+def _clear(staging: Path) -> None:
+    """Remove the staging folder, its mark last: killed half way, what is left is still known to be ours."""
+    for child in staging.iterdir():
+        if child.name != _MARK:
+            remove(child)
+    remove(staging)
 
 
 def swap(new: Path, target: Path) -> None:
@@ -242,7 +250,8 @@ def remove(folder: Path) -> None:
     Raises:
         OSError: something in it belongs to another user.
     """
-    if not folder.exists():
+    if not folder.is_dir() or folder.is_symlink():
+        folder.unlink(missing_ok=True)
         return
     try:
         shutil.rmtree(folder)

@@ -84,7 +84,7 @@ def test_the_line_that_is_shown_at_the_end_trains_by_mmsegmentation_s_own_script
 ) -> None:
     script = next(stack_environment.glob("lib/python3*/site-packages/mmseg/.mim/tools/train.py"))
     config = stack_environment / ".mmsetup" / "smoke" / "config.py"
-    few = ("--cfg-options", "runner.max_iters=12", "evaluation.interval=12", "log_config.interval=4")
+    few = ("--cfg-options", "runner.max_iters=12", "evaluation.interval=12", "checkpoint_config.interval=12")
     done = subprocess.run(
         [stack_environment / "bin" / "python", "-W", "ignore", script, config, *few],
         cwd=tmp_path,
@@ -93,4 +93,4 @@ def test_the_line_that_is_shown_at_the_end_trains_by_mmsegmentation_s_own_script
     )
     assert done.returncode == 0, done.stderr
     assert "mIoU" in done.stderr + done.stdout
-    assert (tmp_path / "work_dirs" / "config" / "latest.pth").exists()
+    assert (tmp_path / "work_dirs" / "config" / "iter_12.pth").exists()

@@ -125,6 +125,26 @@ def test_an_exchange_that_breaks_off_half_way_is_undone(
     assert not staging_folder(place).exists()
 
 
+def test_the_mark_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = environment(tmp_path / "env")
+    environment(staging_folder(place) / "new")
+    (staging_folder(place) / ".made-by-mmsetup").touch()
+    rmtree = target.shutil.rmtree
+
+    def killed(folder: Path) -> None:
+        if folder == staging_folder(place):
+            raise KeyboardInterrupt
+        rmtree(folder)
+
+    monkeypatch.setattr(target.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        recover(place)
+    monkeypatch.undo()
+    monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "state"))
+    assert [path.name for path in staging_folder(place).iterdir()] == [".made-by-mmsetup"]
+    assert "removed" in recover(place)
+
+
 def test_a_folder_that_may_not_be_written_to_is_removed_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
