@@ -37,6 +37,8 @@ _MOST_BYTES = 8 << 30
 _MOST_FILES = 100_000
 _MOST_METADATA_BYTES = 4 << 20
 _ENCRYPTED = 0x1
+# Everything that zipfile and what it calls raise for a damaged archive; for a way of compressing that it does
+# not know that is NotImplementedError.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,

@@ -104,7 +104,11 @@ def _run() -> int:
     except typer.Abort as abort:
         raise ConfirmationError("the question was not answered", remedy="mmsetup install --yes") from abort
     except TyperException as error:
-        raise RequestError(getattr(error, "message", "") or str(error), remedy="mmsetup --help") from error
+        message = getattr(error, "message", "") or str(error)
+        if not message:
+            # The help was asked for by giving no command, and has been shown.
+            return RequestError.exit_code
+        raise RequestError(message, remedy="mmsetup --help") from error
     if status == _INTERRUPTED:
         # typer turns an interrupt into this status and says nothing.
         raise KeyboardInterrupt

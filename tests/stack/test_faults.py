@@ -140,7 +140,9 @@ def test_ended_while_it_downloads(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_ended_while_it_builds(start: Callable, installed: Path, pins: Path, signum: int) -> None:
+def test_ended_while_it_builds(
+    mmsetup: Callable, start: Callable, installed: Path, pins: Path, signum: int
+) -> None:
     cache = installed / "cache"
     process = start(*("install", "--no-smoke", "--lock", pins), cwd=installed, MMSETUP_CACHE_DIR=str(cache))
     until(process, "/73]")
@@ -150,6 +152,10 @@ def test_ended_while_it_builds(start: Callable, installed: Path, pins: Path, sig
     assert not list(cache.glob("wheels/**/*.whl"))
     assert (installed / ".venv" / "before.txt").read_text() == "before"
     assert not (installed / ".venv.mmsetup").exists()
+    finished = mmsetup("install", "--no-smoke", "--offline", "--lock", pins, cwd=installed)
+    assert finished.code == 0, finished.err
+    assert not (installed / ".venv" / "before.txt").exists()
+    assert_whole(installed / ".venv")
 
 
 def test_killed_at_any_moment_of_an_install(
