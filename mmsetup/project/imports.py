@@ -1,0 +1,102 @@
+"""What a module imports from the stack, and which names it takes from it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mmsetup.project.model import Clue, Evidence, Text
+from mmsetup.project.rules import Rules
+from mmsetup.project.syntax import chain, nodes
+
+__all__ = ["read_imports", "read_imports_by_line"]
+
+_IMPORT = re.compile(r"^\s*(?:>>>\s*)?import\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
+_FROM = re.compile(r"^\s*(?:>>>\s*)?from\s+([\w.]+)\s+import\s+\(?\s*([\w, ]*)")
+
+
+_TESTS = frozenset({"test", "tests"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A dotted name of the stack at a line; ``guarded``: the code catches that it is missing."""
+
+    name: str
+    line: int
+    guarded: bool
+
+
+def read_imports(text: Text, tree: ast.Module, rules: Rules) -> Evidence:
+    """Tell what the names that a module takes from the stack say."""
+    return _evidence(text, _uses(tree), rules)
+
+
+def read_imports_by_line(text: Text, rules: Rules) -> Evidence:
+    """Do the same with the lines alone, for what is not of this Python."""
+    return _evidence(text, _uses_by_line(text.lines), rules)
+
+
+def _evidence(text: Text, found: Iterator[_Use], rules: Rules) -> Evidence:
+    modules, known = rules.modules, rules.packages
+    is_test = not _TESTS.isdisjoint(text.folders)
+    clues: dict[str, Clue] = {}
+    wanted: set[str] = set()
+    optional: set[str] = set()
+    for use in found:
+        top = use.name.partition(".")[0]
+        if top not in modules:
+            continue
+        if top in known:
+            (optional if use.guarded or is_test else wanted).add(top)
+        rule = rules.of_name(use.name)
+        if rule is None:
+            continue
+        # A project that catches the failure may be made for both generations.
+        strong = rule.strong and not use.guarded
+        before = clues.get(rule.name)
+        if before is None or (strong and not before.strong):
+            clues[rule.name] = text.clue(rule.family, use.line, rule.meaning, strong=strong)
+    return Evidence(
+        clues=tuple(clues.values()),
+        packages=frozenset(wanted),
+        optional=frozenset(optional - wanted),
+    )
+
+
+def _uses(tree: ast.Module) -> Iterator[_Use]:
+    bound: dict[str, str] = {}
+    chains: list[tuple[str, int, bool]] = []
+    for node, guarded in nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield _Use(alias.name, node.lineno, guarded)
+                top = alias.name.partition(".")[0]
+                bound[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield _Use(full, alias.lineno, guarded)
+                bound[alias.asname or alias.name] = full
+        elif isinstance(node, ast.Attribute):
+            chains.append((chain(node), node.lineno, guarded))
+    for dotted, line, guarded in chains:
+        first, _, rest = dotted.partition(".")
+        if rest and first in bound:
+            yield _Use(f"{bound[first]}.{rest}", line, guarded)
+
+
+def _uses_by_line(lines: tuple[str, ...]) -> Iterator[_Use]:
+    for number, line in enumerate(lines, 1):
+        whole = _IMPORT.match(line)
+        if whole is not None:
+            for name in whole[1].split(","):
+                yield _Use(name.strip(), number, guarded=False)
+        part = _FROM.match(line)
+        if part is not None:
+            # A list that goes on in the next line leaves the module alone to be told.
+            for name in part[2].split(",") if part[2].strip() else [""]:
+                taken = name.split()
+                yield _Use(".".join((part[1], *taken[:1])), number, guarded=False)

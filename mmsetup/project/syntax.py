@@ -1,0 +1,65 @@
+"""Turn the text of a module into a syntax tree, whatever it holds."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Sequence
+
+__all__ = ["chain", "dict_of", "nodes", "parsed"]
+
+_LONGEST_CHAIN = 100
+_GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+def parsed(lines: Sequence[str]) -> ast.Module | None:
+    """Give the tree, or nothing where the text is not of this Python."""
+    try:
+        # Escapes and literals that newer Pythons warn of are no matter of the reader.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """Give every node, and whether it stands where a failing import is caught."""
+    waiting = [(tree, False)]
+    while waiting:
+        node, guarded = waiting.pop()
+        yield node, guarded
+        inside = guarded or (isinstance(node, ast.Try) and any(map(_catches, node.handlers)))
+        waiting.extend((child, inside) for child in reversed(list(ast.iter_child_nodes(node))))
+
+
+def chain(node: ast.AST) -> str:
+    """Give ``a.b.c`` for the tree of it, and nothing for what does not begin with a name."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute) and len(parts) < _LONGEST_CHAIN:
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join((node.id, *reversed(parts)))
+
+
+def dict_of(node: ast.AST | None) -> dict[str, ast.expr] | None:
+    """Give what ``dict(a=...)`` or ``{'a': ...}`` holds under names, and nothing for other expressions."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        return {
+            key.value: value
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        }
+    return None
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type
+    if caught is None:
+        return True
+    kinds = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(chain(kind) in _GUARDS for kind in kinds)
