@@ -164,7 +164,7 @@ def _untold(reading: Reading, evidence: Evidence) -> RequestError:
             "looked for imports: mmcv.runner, mmcv.Config, mmengine, mmseg.apis, mmdet.registry and others",
             "looked for keys of configurations: runner, lr_config, data; train_dataloader, optim_wrapper",
             "looked for versions of mmcv, mmcv-full, mmsegmentation, mmdet, mmengine and onedl-*",
-            "in requirements files, setup.py, pyproject.toml, environment.yml, Dockerfiles, readmes, notebooks",
+            "looked for imports such as mmcv.runner, mmcv.Config, mmengine, mmseg.apis, mmdet.registry",
             *(f"left out: {count} {what}" for what, count in sorted(reading.left_out.items())),
         ],
     )
