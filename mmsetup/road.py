@@ -17,10 +17,13 @@ from mmsetup.catalog import Catalog, load
 from mmsetup.errors import CheckFailedError, LockError, TargetError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
+from mmsetup.install.changes import Limit
 from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
+from mmsetup.install.openmim import Company, company, digest, installs
 from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
 from mmsetup.install.verify import verify_environment, verify_wheel
+from mmsetup.install.via_mim import Errand, MimRun, gather, install_by_mim
 from mmsetup.lock import Lock, lock
 from mmsetup.paths import cache_folder, manifest_folder, state_folder
 from mmsetup.plan import Plan, Request, planned
@@ -37,9 +40,10 @@ __all__ = ["Journey", "Outcome", "travel", "wheel_for"]
 class Journey:
     """What ``mmsetup install`` was asked to do.
 
-    ``lock_file`` takes the place of a plan. ``show`` is called with the plan before anything is done,
-    ``confirm`` with a question before an environment that mmsetup did not make is replaced; it raises when
-    the answer is no.
+    ``lock_file`` takes the place of a plan. With ``by_mim`` mim installs what it can install. ``show`` is
+    called with the plan before anything is done, ``show_company`` with what openmim brings along, ``confirm``
+    with a question before an environment that mmsetup did not make is replaced and before openmim is put into
+    one; it raises when the answer is no.
     """
 
     target: Path
@@ -47,7 +51,9 @@ class Journey:
     lock_file: Path | None = None
     with_smoke: bool = True
     wait: bool = True
+    by_mim: bool = False
     show: Callable[[Plan], None] = field(default=lambda _: None)
+    show_company: Callable[[Company], None] = field(default=lambda _: None)
     confirm: Callable[[str], None] = field(default=lambda _: None)
 
 
@@ -66,6 +72,7 @@ class Outcome:
     plan: Plan | None = None
     wheel: BuiltWheel | None = None
     smoke: SmokeReport | None = None
+    mim: MimRun | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -106,7 +113,8 @@ class _Trip:
         with self._stage("probe", "Looking at the machine"):
             machine, catalog = probe(folder=target.path), load()
         given = given_lock(self._journey.lock_file, self._journey.request, catalog)
-        mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "")
+        way = f"mim {digest()}" if self._journey.by_mim else ""
+        mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "", way=way)
         known = self._unchanged(target, mark)
         if known is not None:
             return self._complete(target, known)
@@ -117,9 +125,11 @@ class _Trip:
             [target.path.parent, uv.cache_folder()],
             cached=lambda: is_cached(pinned.lock, pinned.interpreter.path),
         )
+        beside = self._beside(pinned, catalog) if self._journey.by_mim else None
         built = self._built(pinned)
         wheels = self._wheels(pinned, built, catalog)
-        return self._installed(target, pinned, mark, wheels, built)
+        errand = self._errand(pinned, wheels, beside) if beside else None
+        return self._installed(target, pinned, mark, wheels, built, errand=errand)
 
     @contextmanager
     def _stage(self, name: str, title: str) -> Iterator[None]:
@@ -132,7 +142,7 @@ class _Trip:
         manifest = read_manifest(target.path) if target.state == "ours" else None
         if manifest is None or manifest.fingerprint != mark:
             return None
-        drift = missing_packages(target.path, manifest.packages)
+        drift = missing_packages(target.path, manifest.everything)
         for line in drift[:5]:
             self._progress.note(f"changed since it was installed: {line}")
         return None if drift else manifest
@@ -177,6 +187,26 @@ class _Trip:
             locked = lock(made, family_of(catalog, made.family), name="default", offline=offline)
         return _Pinned(locked, made, interpreter, machine)
 
+    def _beside(self, pinned: _Pinned, catalog: Catalog) -> Company:
+        """Find what openmim brings along, show it, and have it agreed to."""
+        installs(pinned.lock, family_of(catalog, pinned.lock.family).ops.distribution)
+        limits = (
+            [Limit(bound.requirement, bound.reason) for bound in pinned.plan.bounds] if pinned.plan else []
+        )
+        with self._stage("openmim", "Asking what openmim would change"):
+            python, offline = pinned.interpreter.path, self._journey.request.offline
+            found = company(pinned.lock, python, limits, offline=offline)
+        self._journey.show_company(found)
+        self._journey.confirm(
+            f"Put openmim and {len(found.packages) - 1} more packages into the environment?"
+        )
+        return found
+
+    def _errand(self, pinned: _Pinned, wheels: Mapping[str, Path], beside: Company) -> Errand:
+        with self._stage("fetch for mim", "Fetching what mim installs"):
+            python, offline = pinned.interpreter.path, self._journey.request.offline
+            return gather(pinned.lock, wheels, beside, python, self._progress, offline=offline)
+
     def _built(self, pinned: _Pinned) -> BuiltWheel | None:
         locked = pinned.lock.build
         if locked is None:
@@ -205,18 +235,34 @@ class _Trip:
         return {package.name: wheel}
 
     def _installed(
-        self, target: Target, pinned: _Pinned, mark: str, wheels: Mapping[str, Path], built: BuiltWheel | None
+        self,
+        target: Target,
+        pinned: _Pinned,
+        mark: str,
+        wheels: Mapping[str, Path],
+        built: BuiltWheel | None,
+        *,
+        errand: Errand | None,
     ) -> Outcome:
         reports: list[SmokeReport] = []
+        runs: list[MimRun] = []
+        offline = self._journey.request.offline
+
+        def finish(new: Path, python: Path) -> None:
+            self._seconds["install"] = round(time.monotonic() - began, 3)
+            if errand is not None:
+                with self._stage("mim", f"Installing {len(errand.wheels)} packages by mim"):
+                    made = install_by_mim(errand, new, python, target.path, self._progress, offline=offline)
+                runs.append(made)
 
         def accept(new: Path, python: Path) -> None:
-            self._seconds["install"] = round(time.monotonic() - began, 3)
             verify_environment(new, pinned.lock)
             if self._journey.with_smoke:
                 reports.append(_moved(self._smoked(new, python), new, target.path))
-            write_manifest(new, _manifest(mark, pinned, built, reports))
+            write_manifest(new, _manifest(mark, pinned, built, reports, runs))
 
-        self._progress.stage(f"Installing {len(pinned.lock.packages)} packages")
+        later = tuple(errand.wheels) if errand else ()
+        self._progress.stage(f"Installing {len(pinned.lock.packages) - len(later)} packages")
         began = time.monotonic()
         installed = install(
             pinned.lock,
@@ -225,7 +271,9 @@ class _Trip:
             wheels=wheels,
             accept=accept,
             progress=self._progress,
-            offline=self._journey.request.offline,
+            offline=offline,
+            later=later,
+            finish=finish,
         )
         return Outcome(
             status="installed",
@@ -235,6 +283,7 @@ class _Trip:
             plan=pinned.plan,
             wheel=built,
             smoke=reports[0] if reports else None,
+            mim=runs[0] if runs else None,
             seconds=self._seconds,
         )
 
@@ -323,7 +372,13 @@ def _told(built: BuiltWheel) -> str:
     return f"{built.path.name} was built in {built.seconds:.0f} s"
 
 
-def _manifest(mark: str, pinned: _Pinned, built: BuiltWheel | None, reports: list[SmokeReport]) -> Manifest:
+def _manifest(
+    mark: str,
+    pinned: _Pinned,
+    built: BuiltWheel | None,
+    reports: list[SmokeReport],
+    runs: list[MimRun],
+) -> Manifest:
     ops = {"origin": "prebuilt"}
     if built is not None:
         ops = {"origin": "built", "key": built.key, "sha256": built.sha256, "wheel": built.path.name}
@@ -339,4 +394,5 @@ def _manifest(mark: str, pinned: _Pinned, built: BuiltWheel | None, reports: lis
         machine=plain(pinned.machine),
         plan=plain(pinned.plan) if pinned.plan else {},
         smoke=plain(reports[0]) if reports else {},
+        mim=plain(runs[0]) if runs else {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+class Way(str, Enum):
+    """What installs the OpenMMLab packages."""
+
+    UV = "uv"
+    MIM = "mim"
+
+
 def command(
     env: Target = Path(".venv"),
     family: Family = "mmcv-full",
@@ -42,8 +50,16 @@ def command(
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="Whether to train a small model before it counts.")
     ] = True,
+    via: Annotated[
+        Way, typer.Option("--via", help="What installs the OpenMMLab packages; mim brings openmim along.")
+    ] = Way.UV,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Replace an environment that mmsetup did not make.")
+        bool,
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Replace an environment that mmsetup did not make; agree to what openmim brings.",
+        ),
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for another mmsetup that works on the same folder.")
@@ -56,6 +72,7 @@ def command(
     from rich.console import Console
 
     from mmsetup.catalog import load
+    from mmsetup.render.changes import show_changes
     from mmsetup.render.document import document, dump
     from mmsetup.render.live import LiveProgress
     from mmsetup.render.outcome import show_outcome
@@ -81,8 +98,10 @@ def command(
             lock_file=lock_file,
             with_smoke=smoke,
             wait=wait,
+            by_mim=via is Way.MIM,
             show=lambda made: show_plan(made, errors),
-            confirm=_confirm(yes, progress.pause, errors),
+            show_company=lambda found: show_changes(found, errors),
+            confirm=_confirm(yes, via, progress.pause, errors),
         )
         outcome = travel(journey, progress)
     if json:
@@ -91,7 +110,9 @@ def command(
         show_outcome(outcome, errors)
 
 
-def _confirm(yes: bool, pause: Callable[[], None], errors: Console) -> Callable[[str], None]:
+def _confirm(yes: bool, via: Way, pause: Callable[[], None], errors: Console) -> Callable[[str], None]:
+    words = "mmsetup install --via mim" if via is Way.MIM else "mmsetup install"
+
     def confirm(question: str) -> None:
         import sys
 
@@ -102,11 +123,9 @@ def _confirm(yes: bool, pause: Callable[[], None], errors: Console) -> Callable[
         if yes:
             return
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfirmationError(
-                f"{question} There is no terminal to ask on.", remedy="mmsetup install --yes"
-            )
+            raise ConfirmationError(f"{question} There is no terminal to ask on.", remedy=f"{words} --yes")
         pause()
         if not Confirm.ask(question, console=errors, default=False):
-            raise ConfirmationError("not replaced", remedy="mmsetup install --env DIR")
+            raise ConfirmationError("not agreed to; nothing was changed", remedy=f"{words} --env DIR")
 
     return confirm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,15 @@ def install(
     accept: Callable[[Path, Path], None],
     progress: Progress,
     offline: bool = False,
+    later: Collection[str] = (),
+    finish: Callable[[Path, Path], None] = lambda _new, _python: None,
 ) -> Installed:
     """Make the environment of a lock and put it in the target's place.
 
     ``wheels`` gives the wheel to install for packages whose file is not to be taken from the index (a built
-    one, or one that was fetched and opened before). ``accept(environment, python)`` is called before the
-    exchange; what it raises undoes everything. The caller holds the target
+    one, or one that was fetched and opened before). The packages named in ``later`` are left to
+    ``finish(environment, python)``, which is called when all others are there. ``accept(environment,
+    python)`` is called before the exchange; what either raises undoes everything. The caller holds the target
     (:func:`mmsetup.install.target.held`) and has called :func:`mmsetup.install.target.recover`.
 
     Raises:
@@ -56,8 +59,9 @@ def install(
         with staged(target.path) as staging:
             new = staging / "new"
             python = _empty(new, interpreter, prompt=target.path.parent.name)
-            lines = _lines(lock.packages, wheels)
+            lines = _lines([package for package in lock.packages if package.name not in later], wheels)
             _fill(python, staging / "requirements.txt", lines, progress, offline=offline)
+            finish(new, python)
             _record_lock(lock, new)
             accept(new, python)
             progress.update("putting the environment in place")

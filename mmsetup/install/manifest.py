@@ -29,7 +29,8 @@ class Manifest:
 
     ``fingerprint`` tells whether the same request on the same machine would give the same; ``packages`` maps
     names to versions. ``lock_digest`` and ``file_hashes`` say what was installed, ``ops`` where the compiled
-    ops came from, ``machine``, ``plan`` and ``smoke`` are the documents of those stages.
+    ops came from, ``machine``, ``plan`` and ``smoke`` are the documents of those stages. ``mim`` is what came
+    of driving mim, with what openmim brought beside ``packages``; nothing where uv installed everything.
     """
 
     fingerprint: str
@@ -42,20 +43,28 @@ class Manifest:
     machine: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     smoke: Mapping[str, Any] = field(default_factory=dict)
+    mim: Mapping[str, Any] = field(default_factory=dict)
     mmsetup: str = __version__
     schema: str = _SCHEMA
+
+    @property
+    def everything(self) -> Mapping[str, str]:
+        """Give the versions of all that was put into the environment."""
+        return {**self.mim.get("packages", {}), **self.packages}
 
     def with_smoke(self, smoke: Mapping[str, Any]) -> Manifest:
         """Give the manifest with the result of a smoke run."""
         return replace(self, smoke=smoke)
 
 
-def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_digest: str = "") -> str:
+def fingerprint(
+    request: Request, machine: Machine, catalog: Catalog, lock_digest: str = "", *, way: str = ""
+) -> str:
     """Give the sha256 of what decides about a plan: the request, the machine's kind, and the catalogue.
 
     What only says how to come by the files plays no part (live pages, the interpreters that are here, offline
     or not): an environment that works stays as it is. With ``lock_digest`` (an install from a given lockfile)
-    the request and the catalogue play none either.
+    the request and the catalogue play none either. ``way`` is told where it is not uv that installs.
     """
     facts: dict[str, Any] = {
         "os": machine.os.name,
@@ -65,6 +74,8 @@ def fingerprint(request: Request, machine: Machine, catalog: Catalog, lock_diges
         "gpus": sorted(gpu.architecture for gpu in machine.gpus),
         "toolkits": sorted(kit.version for kit in machine.toolkits) if machine.gpus else [],
     }
+    if way:
+        facts["way"] = way
     if lock_digest:
         facts["lock"] = lock_digest
     else:

@@ -36,6 +36,10 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in outcome.seconds.items())
         _say(console, f"[bold green]ready:[/] {escape(where)} holds {held}")
         _say(console, f"[dim]it took: {took}[/]")
+    if outcome.mim is not None:
+        from mmsetup.render.changes import show_mim  # noqa: PLC0415 (only where mim was asked for)
+
+        show_mim(outcome.mim, console)
     _say(console, "\n[bold]next:[/]")
     _say(console, f"  source {escape(where)}/bin/activate")
     script, config = _training(outcome.environment)

@@ -66,8 +66,16 @@ def test_the_fingerprint_follows_what_a_plan_depends_on() -> None:
         fingerprint(request, replace(MACHINE, gpus=(Gpu(0, "a GPU", "sm_86", 1),)), catalog),
         fingerprint(request, MACHINE, replace(catalog, digest="newer")),
         fingerprint(request, MACHINE, catalog, "a lockfile"),
+        fingerprint(request, MACHINE, catalog, way="mim"),
+        fingerprint(request, MACHINE, catalog, "a lockfile", way="mim"),
     }
-    assert len(others | {mark}) == 6
+    assert len(others | {mark}) == 8
+
+
+def test_what_openmim_brought_counts_among_everything_that_was_installed() -> None:
+    assert MANIFEST.everything == {"a": "1"}
+    made = replace(MANIFEST, mim={"packages": {"openmim": "0.3.9", "a": "0"}})
+    assert made.everything == {"a": "1", "openmim": "0.3.9"}
 
 
 def test_offline_is_the_same_request() -> None:
