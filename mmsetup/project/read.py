@@ -161,10 +161,10 @@ def _untold(reading: Reading, evidence: Evidence) -> RequestError:
         remedy="mmsetup plan --family mmcv-full  # or mmcv, onedl",
         evidence=[
             f"{reading.files_read} files were read",
-            "looked for imports: mmcv.runner, mmcv.Config, mmengine, mmseg.apis, mmdet.registry and others",
+            "looked for imports such as mmcv.runner, mmcv.Config, mmengine, mmseg.apis, mmdet.registry",
             "looked for keys of configurations: runner, lr_config, data; train_dataloader, optim_wrapper",
             "looked for versions of mmcv, mmcv-full, mmsegmentation, mmdet, mmengine and onedl-*",
-            "looked for imports such as mmcv.runner, mmcv.Config, mmengine, mmseg.apis, mmdet.registry",
+            "in requirements files, setup.py, pyproject.toml, environment.yml, Dockerfiles and readmes",
             *(f"left out: {count} {what}" for what, count in sorted(reading.left_out.items())),
         ],
     )
