@@ -38,7 +38,7 @@ def given_lock(lock_file: Path | None, request: Request, catalog: Catalog) -> Lo
     given = read(lock_file)
     family = family_of(catalog, given.family)
     pinned = {package.name for package in given.packages}
-    lacking = {"torch", family.ops.distribution, family.segmentation.distribution} - pinned
+    lacking = {"torch", family.ops.distribution} - pinned
     if lacking:
         raise LockError(
             f"{lock_file} does not pin {', '.join(sorted(lacking))}",

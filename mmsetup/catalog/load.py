@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,21 +14,30 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from mmsetup.catalog.contradictions import contradictions
+from mmsetup.catalog.gpus import gpu_model
 from mmsetup.catalog.model import (
+    PLATFORMS,
     Architectures,
     Break,
     BuildNeeds,
     Catalog,
     Family,
+    ForwardCompatibility,
     Gate,
+    Member,
     MinorCompatibility,
     OpsDistribution,
     Proven,
-    Segmentation,
+    Sdist,
     Source,
     ToolkitDriver,
+    ToolkitLimits,
+    TorchPlatform,
     TorchRelease,
     WheelGroup,
+    WheelPythons,
+    parsed,
 )
 from mmsetup.errors import CatalogError
 
@@ -45,11 +54,13 @@ _FILES = (
     "wheels.json",
     "gates.json",
     "drivers.json",
+    "gpus.json",
     "families.toml",
     "sources.toml",
     "breaks.toml",
 )
-_NUMBERS = 3
+_ARCHITECTURE = re.compile(r"sm_\d{2,3}[a-z]?")
+_VARIANT = re.compile(r"cpu|cu\d{2,3}")
 T = TypeVar("T")
 
 
@@ -62,21 +73,24 @@ def load(folder: Path = _DATA) -> Catalog:
     contents, digest, faults = _read(folder)
     reader = _Reader(contents, faults)
     torch = tuple(reader.each("torch.json", "releases", _torch))
-    families = tuple(reader.each("families.toml", "families", _family))
     catalog = Catalog(
         digest=digest,
         date=max((str(document.get("date", "")) for document in contents.values()), default=""),
         torch=tuple(sorted(torch, key=lambda release: release.version, reverse=True)),
-        families=families,
+        families=tuple(reader.each("families.toml", "families", _family)),
         sources=tuple(reader.each("sources.toml", "sources", _source)),
         wheels=tuple(reader.each("wheels.json", "groups", _wheels)),
+        wheel_pythons=tuple(reader.each("wheels.json", "pythons", _wheel_pythons)),
         gates=tuple(reader.each("gates.json", "gates", _gate)),
         breaks=tuple(reader.each("breaks.toml", "breaks", _break)),
         toolkit_drivers=tuple(reader.each("drivers.json", "toolkits", _toolkit)),
         minor_compatibility=tuple(reader.each("drivers.json", "minor_version_compatibility", _minor)),
+        forward_compatibility=tuple(reader.each("drivers.json", "forward_compatibility", _forward)),
+        toolkit_limits=tuple(reader.each("drivers.json", "limits", _limits)),
+        gpus=tuple(reader.each("gpus.json", "gpus", gpu_model)),
     )
     if len(contents) == len(_FILES):
-        faults.extend(_contradictions(catalog))
+        faults.extend(contradictions(catalog))
     if faults:
         raise CatalogError(
             f"the catalogue in {folder} has {len(faults)} fault(s)",
@@ -143,90 +157,152 @@ class _Reader:
 
 
 def _torch(entry: Mapping[str, Any]) -> TorchRelease:
+    platforms = {_platform(name): _torch_platform(found) for name, found in entry["platforms"].items()}
     return TorchRelease(
-        version=Version(entry["version"]),
-        torchvision=str(Version(entry["torchvision"])),
-        pythons=tuple(entry["pythons"]),
-        default_variant=entry["default_variant"],
-        index_variants=tuple(entry["index_variants"]),
+        version=parsed(entry["version"]),
+        torchvision=str(parsed(entry["torchvision"])),
+        platforms=_not_empty(platforms, "platforms"),
         architectures={
-            variant: Architectures(tuple(held["sass"]), tuple(held["ptx"]), held["certainty"])
-            for variant, held in entry["architectures"].items()
+            (_platform(name), variant): _architectures(held)
+            for name, variants in entry["architectures"].items()
+            for variant, held in variants.items()
         },
         sources={topic: _text(entry["sources"], topic) for topic in _not_empty(entry["sources"], "sources")},
     )
 
 
+def _torch_platform(entry: Mapping[str, Any]) -> TorchPlatform:
+    return TorchPlatform(
+        pythons=tuple(_not_empty(entry["pythons"], "pythons")),
+        default_variant=_variant(entry["default_variant"]),
+        index_variants=tuple(map(_variant, entry["index_variants"])),
+        glibc=_glibc(entry),
+    )
+
+
+def _architectures(entry: Mapping[str, Any]) -> Architectures:
+    for name in (*entry["sass"], *entry["ptx"]):
+        if not _ARCHITECTURE.fullmatch(name):
+            raise ValueError(f"{name!r} is no architecture")
+    return Architectures(tuple(entry["sass"]), tuple(entry["ptx"]), _text(entry, "certainty"))
+
+
 def _family(entry: Mapping[str, Any]) -> Family:
-    ops, segmentation, build = entry["ops"], entry["segmentation"], entry["build"]
+    ops, build = entry["ops"], entry["build"]
     return Family(
-        name=entry["name"],
-        summary=entry["summary"],
-        module=entry["module"],
+        name=_text(entry, "name"),
+        summary=_text(entry, "summary"),
         ops=OpsDistribution(
             distribution=ops["distribution"],
-            versions=tuple(Version(version) for version in ops["versions"]),
+            module=ops["module"],
+            versions=_versions(ops),
             requires=_requirements(ops["requires"]),
             omits=_requirements(ops["omits"]),
             source=_text(ops, "source"),
         ),
-        segmentation=Segmentation(
-            distribution=segmentation["distribution"],
-            versions=tuple(Version(version) for version in segmentation["versions"]),
-            source=_text(segmentation, "source"),
-        ),
-        proven=tuple(
-            Proven(
-                pythons=tuple(proof["pythons"]),
-                torch=Version(proof["torch"]),
-                ops=Version(proof["ops"]),
-                segmentation=Version(proof["segmentation"]),
-                source=_text(proof, "source"),
-            )
-            for proof in entry["proven"]
-        ),
+        members=tuple(_member(member) for member in entry["members"]),
+        proven=tuple(_proven(proof) for proof in entry.get("proven", ())),
         build=BuildNeeds(
             _requirements(build["requires"]), dict(build["environment"]), _text(build, "source")
         ),
     )
 
 
+def _member(entry: Mapping[str, Any]) -> Member:
+    sdist = entry.get("sdist")
+    return Member(
+        role=_text(entry, "role"),
+        distribution=_text(entry, "distribution"),
+        module=_text(entry, "module"),
+        versions=_versions(entry),
+        source=_text(entry, "source"),
+        optional=bool(entry.get("optional", False)),
+        needed_by={name: SpecifierSet(text) for name, text in entry.get("needed_by", {}).items()},
+        omits=_requirements(entry.get("omits", ())),
+        sdist=Sdist(_requirements(sdist["requires"]), _requirements(sdist["build_requires"]))
+        if sdist
+        else None,
+    )
+
+
+def _proven(entry: Mapping[str, Any]) -> Proven:
+    return Proven(
+        pythons=tuple(entry["pythons"]),
+        torch=parsed(entry["torch"]),
+        versions={name: parsed(version) for name, version in entry["versions"].items()},
+        source=_text(entry, "source"),
+    )
+
+
+def _versions(entry: Mapping[str, Any]) -> tuple[Version, ...]:
+    versions = tuple(map(parsed, _not_empty(entry["versions"], "versions")))
+    if list(versions) != sorted(set(versions), reverse=True):
+        raise ValueError("versions do not stand newest first, each once")
+    return versions
+
+
 def _source(entry: Mapping[str, Any]) -> Source:
     if entry["layout"] not in {"find-links", "simple"}:
         raise ValueError(f"layout {entry['layout']!r} is neither find-links nor simple")
+    if entry.get("fits", "series") not in {"series", "release"}:
+        raise ValueError(f"fits {entry['fits']!r} is neither series nor release")
+    for page in _not_empty(entry["pages"], "pages"):
+        page.format(base="", variant="", torch="", series="", digits="", release="", distribution="")
     return Source(
-        name=entry["name"],
+        name=_text(entry, "name"),
         layout=entry["layout"],
-        base=entry["base"],
-        page=entry["page"],
+        base=_text(entry, "base"),
+        pages=tuple(entry["pages"]),
         mirror_variables=tuple(entry["mirror_variables"]),
-        distributions=tuple(entry["distributions"]),
+        distributions=tuple(_not_empty(entry["distributions"], "distributions")),
         source=_text(entry, "source"),
+        fits=entry.get("fits", "series"),
+        local=entry.get("local", ""),
     )
 
 
 def _wheels(entry: Mapping[str, Any]) -> WheelGroup:
     return WheelGroup(
-        distribution=entry["distribution"],
-        variant=entry["variant"],
-        torch=Version(entry["torch"]),
-        versions=tuple(Version(version) for version in entry["versions"]),
-        certainty=entry["certainty"],
+        index=_text(entry, "index"),
+        distribution=_text(entry, "distribution"),
+        platform=_platform(entry["platform"]),
+        variant=_variant(entry["variant"]),
+        torch=parsed(entry["torch"]),
+        versions=tuple(map(parsed, _not_empty(entry["versions"], "versions"))),
+        certainty=_text(entry, "certainty"),
+        source=_text(entry, "source"),
+        pythons=tuple(entry.get("pythons", ())),
+        glibc=_glibc(entry),
+        architectures=_architectures(entry["architectures"]) if "architectures" in entry else None,
+    )
+
+
+def _wheel_pythons(entry: Mapping[str, Any]) -> WheelPythons:
+    return WheelPythons(
+        distribution=_text(entry, "distribution"),
+        versions=SpecifierSet(entry["versions"]),
+        platform=_platform(entry["platform"]),
+        pythons=tuple(_not_empty(entry["pythons"], "pythons")),
+        certainty=_text(entry, "certainty"),
         source=_text(entry, "source"),
     )
 
 
 def _gate(entry: Mapping[str, Any]) -> Gate:
     gate = Gate(
-        distribution=entry["distribution"],
-        version=str(Version(entry["version"])),
-        on=entry["on"],
-        minimum=Version(entry["minimum"]),
-        maximum=Version(entry["maximum"]),
+        distribution=_text(entry, "distribution"),
+        version=str(parsed(entry["version"])),
+        on=_text(entry, "on"),
+        minimum=entry["minimum"],
+        maximum=entry["maximum"] or "",
         maximum_inclusive=bool(entry["maximum_inclusive"]),
         source=_text(entry, "source"),
+        comparison=entry["comparison"],
     )
-    if gate.minimum > gate.maximum:
+    if gate.comparison not in {"padded", "unpadded"}:
+        raise ValueError(f"comparison {gate.comparison!r} is neither padded nor unpadded")
+    minimum = parsed(gate.minimum)
+    if gate.maximum and minimum > parsed(gate.maximum):
         raise ValueError(f"{gate.distribution} {gate.version} admits no version of {gate.on}")
     return gate
 
@@ -234,14 +310,15 @@ def _gate(entry: Mapping[str, Any]) -> Gate:
 def _break(entry: Mapping[str, Any]) -> Break:
     when = dict(entry["when"])
     found = Break(
-        id=entry["id"],
+        id=_text(entry, "id"),
         only_built=bool(when.pop("build", False)),
+        platforms=tuple(map(_platform, when.pop("platforms", ()))),
         when={name: SpecifierSet(specifier) for name, specifier in when.items()},
-        effect=entry["effect"],
+        effect=_text(entry, "effect"),
         bounds=_requirements(entry.get("bounds", ())),
         reject=bool(entry.get("reject", False)),
         caution=bool(entry.get("caution", False)),
-        certainty=entry["certainty"],
+        certainty=_text(entry, "certainty"),
         source=tuple(str(line) for line in _not_empty(entry["source"], "source")),
         severity=entry.get("severity", "warning"),
     )
@@ -253,11 +330,62 @@ def _break(entry: Mapping[str, Any]) -> Break:
 
 
 def _toolkit(entry: Mapping[str, Any]) -> ToolkitDriver:
-    return ToolkitDriver(entry["cuda"], Version(entry["linux_minimum"]), _text(entry, "source"))
+    windows = entry.get("windows_minimum")
+    return ToolkitDriver(
+        str(parsed(entry["cuda"])),
+        parsed(entry["linux_minimum"]),
+        parsed(windows) if windows else None,
+        _text(entry, "source"),
+    )
 
 
 def _minor(entry: Mapping[str, Any]) -> MinorCompatibility:
-    return MinorCompatibility(int(entry["major"]), Version(entry["linux_minimum"]), _text(entry, "source"))
+    return MinorCompatibility(
+        int(entry["major"]),
+        parsed(entry["linux_minimum"]),
+        parsed(entry["windows_minimum"]),
+        _text(entry, "source"),
+    )
+
+
+def _forward(entry: Mapping[str, Any]) -> ForwardCompatibility:
+    return ForwardCompatibility(
+        int(entry["major"]),
+        parsed(entry["linux_minimum"]),
+        _text(entry, "certainty"),
+        _text(entry, "source"),
+    )
+
+
+def _limits(entry: Mapping[str, Any]) -> ToolkitLimits:
+    found = ToolkitLimits(
+        first=parsed(entry["first"]),
+        last=parsed(entry["last"]),
+        lowest=entry["lowest"],
+        highest=entry["highest"],
+        gcc=entry.get("gcc"),
+        certainty=_text(entry, "certainty"),
+        source=_text(entry, "source"),
+    )
+    if found.first > found.last:
+        raise ValueError(f"CUDA {found.first} comes after {found.last}")
+    return found
+
+
+def _platform(name: str) -> str:
+    if name not in PLATFORMS:
+        raise ValueError(f"{name!r} is none of {', '.join(PLATFORMS)}")
+    return name
+
+
+def _variant(name: str) -> str:
+    if not _VARIANT.fullmatch(name):
+        raise ValueError(f"{name!r} is neither cpu nor a CUDA variant such as cu117")
+    return name
+
+
+def _glibc(entry: Mapping[str, Any]) -> str:
+    return str(parsed(entry["glibc"])) if entry.get("glibc") else ""
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
@@ -273,39 +401,5 @@ def _not_empty(found: Any, name: str) -> Any:
     return found
 
 
-def _requirements(lines: list[str]) -> tuple[str, ...]:
+def _requirements(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(Requirement(line)) for line in lines)
-
-
-def _contradictions(catalog: Catalog) -> Iterator[str]:
-    known = [release.version for release in catalog.torch]
-    yield from _twice("torch.json", known)
-    yield from _twice("sources.toml", [source.name for source in catalog.sources])
-    yield from _twice("breaks.toml", [found.id for found in catalog.breaks])
-    yield from _twice("families.toml", [family.name for family in catalog.families])
-    for release in catalog.torch:
-        if release.default_variant not in (*release.index_variants, "cpu", "cu102"):
-            yield f"torch.json: {release.version}: its default variant {release.default_variant} is nowhere"
-    for family in catalog.families:
-        yield from (f"families.toml: {family.name}: {fault}" for fault in _impossible(family, catalog))
-
-
-def _twice(name: str, keys: list[Any]) -> Iterator[str]:
-    return (f"{name}: {key} stands there twice" for key, count in Counter(keys).items() if count > 1)
-
-
-def _impossible(family: Family, catalog: Catalog) -> Iterator[str]:
-    known = {release.version for release in catalog.torch}
-    for version in family.ops.versions:
-        # Releases compare the numbers of a version in ways of their own (see Gate); three numbers are safe.
-        if len(version.release) != _NUMBERS or version.is_prerelease:
-            yield f"how gates take {version} is not known: it has not three numbers"
-    for proof in family.proven:
-        place = f"the proven set with torch {proof.torch}"
-        if proof.torch not in known:
-            yield f"{place} names a torch that torch.json lacks"
-        if proof.ops not in family.ops.versions or proof.segmentation not in family.segmentation.versions:
-            yield f"{place} names versions that the family lacks"
-        gate = catalog.gate(family.segmentation.distribution, proof.segmentation)
-        if gate is not None and not gate.admits(proof.ops):
-            yield f"{place} does not pass the gate of {gate.distribution} {gate.version}"

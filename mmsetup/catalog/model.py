@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
+    from mmsetup.catalog.gpus import GpuModel
+
 __all__ = [
+    "PLATFORMS",
     "Architectures",
     "Break",
     "BuildNeeds",
     "Catalog",
     "Family",
+    "ForwardCompatibility",
     "Gate",
+    "Member",
     "MinorCompatibility",
     "OpsDistribution",
     "Proven",
-    "Segmentation",
+    "Sdist",
     "Source",
     "ToolkitDriver",
+    "ToolkitLimits",
+    "TorchPlatform",
     "TorchRelease",
     "WheelGroup",
+    "WheelPythons",
+    "parsed",
 ]
+
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-x86_64", "macos-arm64")
+
+
+@lru_cache(maxsize=None)
+def parsed(text: str) -> Version:
+    """Parse a version; the catalogue names the same ones thousands of times."""
+    return Version(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,48 +58,89 @@ class Architectures:
 
 
 @dataclass(frozen=True, slots=True)
-class TorchRelease:
-    """A torch release on Linux x86-64.
+class TorchPlatform:
+    """The wheels of a torch release for one platform.
 
     ``pythons`` are those for which both it and its partner torchvision have wheels; ``default_variant`` is
-    the CUDA variant of the wheel on the default index; ``index_variants`` those on PyTorch's own.
+    the CUDA variant of the wheel on the default index; ``index_variants`` those on PyTorch's own; ``glibc``
+    the lowest that both ask for, empty where none is asked for.
+    """
+
+    pythons: tuple[str, ...]
+    default_variant: str
+    index_variants: tuple[str, ...]
+    glibc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TorchRelease:
+    """A torch release, its partner torchvision, and its wheels by platform (``linux-x86_64``).
+
+    ``architectures`` maps a platform and a CUDA variant to the code that the build holds.
     """
 
     version: Version
     torchvision: str
-    pythons: tuple[str, ...]
-    default_variant: str
-    index_variants: tuple[str, ...]
-    architectures: Mapping[str, Architectures]
+    platforms: Mapping[str, TorchPlatform]
+    architectures: Mapping[tuple[str, str], Architectures]
     sources: Mapping[str, str]
+
+    @property
+    def series(self) -> str:
+        """Give the release that extensions are built for: ``1.13.0`` for 1.13.1."""
+        return f"{self.version.major}.{self.version.minor}.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The range of mmcv that a release asserts when it is imported.
+    """The range of another module that a release asserts when it is imported.
 
-    Releases compare in two ways of their own, lists of numbers of any length or padded ones; for versions of
-    three numbers, and the catalogue has no others of the ops, both agree with the order of PEP 440.
+    Releases compare in one of two ways of their own. ``padded``: tuples filled up to four numbers, which
+    agrees with the order of PEP 440. ``unpadded``: lists of the numbers as they are written, so that ``1.2``
+    comes before ``1.2.0`` and a maximum of ``1.2`` refuses 1.2.0. Without a maximum, anything newer will do.
     """
 
     distribution: str
     version: str
     on: str
-    minimum: Version
-    maximum: Version
+    minimum: str
+    maximum: str
     maximum_inclusive: bool
     source: str
+    comparison: str = "padded"
 
     def admits(self, version: Version) -> bool:
-        """Tell whether importing the release beside this mmcv passes its assertion."""
-        if version < self.minimum:
+        """Tell whether importing the release beside this version of the module passes its assertion."""
+        read: Callable[[str], Any] = _numbers if self.comparison == "unpadded" else parsed
+        found = read(str(version))
+        if found < read(self.minimum):
             return False
-        return version <= self.maximum if self.maximum_inclusive else version < self.maximum
+        if not self.maximum:
+            return True
+        maximum = read(self.maximum)
+        return bool(found <= maximum if self.maximum_inclusive else found < maximum)
 
     @property
     def range(self) -> str:
         """Give the assertion as people write it: ``mmcv >=1.3.13,<1.8.0``."""
-        return f"{self.on} >={self.minimum},{'<=' if self.maximum_inclusive else '<'}{self.maximum}"
+        upper = f",{'<=' if self.maximum_inclusive else '<'}{self.maximum}" if self.maximum else ""
+        return f"{self.on} >={self.minimum}{upper}"
+
+
+def _numbers(version: str) -> list[int]:
+    """Read a version as mmcv's first ``digit_version`` does: ``1.0rc2`` becomes 1, -1, 2.
+
+    Its loop takes each part of digits as a number and splits one with ``rc`` into the number less one and
+    the number of the candidate (open-mmlab/mmcv v1.0.0, mmcv/utils/version_utils.py).
+    """
+    numbers: list[int] = []
+    for part in version.split("."):
+        if part.isdigit():
+            numbers.append(int(part))
+        elif "rc" in part:
+            before, _, after = part.partition("rc")
+            numbers += [int(before) - 1, int(after)]
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +148,11 @@ class OpsDistribution:
     """The distribution with the compiled ops, newest version first.
 
     ``requires`` is what its metadata would say if it could be read; ``omits`` is what it imports all the
-    same.
+    same. ``module`` is the name under which it is imported.
     """
 
     distribution: str
+    module: str
     versions: tuple[Version, ...]
     requires: tuple[str, ...]
     omits: tuple[str, ...]
@@ -99,22 +160,40 @@ class OpsDistribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmentation:
-    """The segmentation package of a family, newest version first."""
+class Member:
+    """Another distribution of a family, newest version first.
 
+    ``role`` is ``segmentation``, ``engine``, ``detection`` …. One that is ``optional`` joins when it is
+    asked for, or when the version of a distribution in ``needed_by`` is chosen that requires it. One with a
+    ``sdist`` has no wheel: it is pure Python and made from its source distribution when it is installed.
+    """
+
+    role: str
     distribution: str
+    module: str
     versions: tuple[Version, ...]
     source: str
+    optional: bool = False
+    needed_by: Mapping[str, SpecifierSet] = field(default_factory=dict)
+    omits: tuple[str, ...] = ()
+    sdist: Sdist | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sdist:
+    """What is known of a pure Python source distribution: what its metadata says, and what builds it."""
+
+    requires: tuple[str, ...]
+    build_requires: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A set that was built, imported and trained; ``source`` says by what."""
+    """A set that was built, imported and trained; ``source`` says by what. ``versions`` are by distribution."""
 
     pythons: tuple[str, ...]
     torch: Version
-    ops: Version
-    segmentation: Version
+    versions: Mapping[str, Version]
     source: str
 
 
@@ -129,43 +208,84 @@ class BuildNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A set of distributions that belong together."""
+    """A set of distributions that belong together: the ops, and the others in the order of their weight."""
 
     name: str
     summary: str
-    module: str
     ops: OpsDistribution
-    segmentation: Segmentation
+    members: tuple[Member, ...]
     proven: tuple[Proven, ...]
     build: BuildNeeds
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Give the names of all distributions, the ops first."""
+        return (self.ops.distribution, *(member.distribution for member in self.members))
+
+    def member(self, role: str) -> Member | None:
+        """Give the member with a role."""
+        return next((member for member in self.members if member.role == role), None)
+
+    def named(self, name: str) -> Member | OpsDistribution | None:
+        """Give what people call ``name``: by its distribution or its module."""
+        wanted = canonicalize_name(name)
+        for part in (self.ops, *self.members):
+            if wanted in {part.distribution, canonicalize_name(part.module)}:
+                return part
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A place that files come from.
 
-    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``page`` its address with
-    ``{base}``, ``{variant}``, ``{torch}`` and ``{distribution}`` to be filled in; the first of
-    ``mirror_variables`` that is set replaces ``base``.
+    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``pages`` the addresses of
+    its page, the usual one first, with ``{base}``, ``{variant}``, ``{torch}`` (2.8.0), ``{digits}`` (280) and
+    ``{distribution}`` to be filled in; the first of ``mirror_variables`` that is set replaces ``base``. Its
+    ops fit a ``series`` of torch, or one ``release`` alone (``fits``). ``local`` is the local version part
+    that names the pair, where it has one.
     """
 
     name: str
     layout: str
     base: str
-    page: str
+    pages: tuple[str, ...]
     mirror_variables: tuple[str, ...]
     distributions: tuple[str, ...]
     source: str
+    fits: str = "series"
+    local: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WheelGroup:
-    """Prebuilt wheels of the ops that a source is said to hold for one pair."""
+    """Prebuilt wheels of the ops that a source is said to hold for one pair on one platform.
 
+    ``torch`` is the release whose page holds them. ``glibc`` and ``pythons`` are empty where they are not
+    known, ``architectures`` is nothing where it is not.
+    """
+
+    index: str
     distribution: str
+    platform: str
     variant: str
     torch: Version
     versions: tuple[Version, ...]
+    certainty: str
+    source: str
+    pythons: tuple[str, ...] = ()
+    glibc: str = ""
+    architectures: Architectures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WheelPythons:
+    """The Pythons for which prebuilt wheels of some versions of the ops were ever seen."""
+
+    distribution: str
+    versions: SpecifierSet
+    platform: str
+    pythons: tuple[str, ...]
     certainty: str
     source: str
 
@@ -175,7 +295,7 @@ class Break:
     """A version boundary at which something breaks.
 
     ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with
-    ``only_built`` it concerns ops built from source alone. A break gives ``bounds`` for the resolver, or
+    ``only_built`` it concerns ops built from source alone, with ``platforms`` those platforms alone. A break gives ``bounds`` for the resolver, or
     ``reject`` (no such plan), or ``caution`` (such a plan only when it was asked for). ``severity`` is how
     bad it is in an environment that is there: ``error`` when the stack cannot be imported or trained,
     ``warning`` when a part that not everybody uses fails.
@@ -191,6 +311,7 @@ class Break:
     certainty: str
     source: tuple[str, ...]
     severity: str = "warning"
+    platforms: tuple[str, ...] = ()
 
     def admits(self, name: str, version: Version) -> bool:
         """Tell whether its condition on ``name``, where it has one, holds for a version."""
@@ -205,19 +326,44 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class ToolkitDriver:
-    """The Linux driver that a CUDA toolkit ships with."""
+    """The driver that a CUDA toolkit ships with; that of Windows is nothing where it is not known."""
 
     cuda: str
     linux_minimum: Version
+    windows_minimum: Version | None
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class MinorCompatibility:
-    """The lowest Linux driver that runs every CUDA of a major version."""
+    """The lowest driver that runs every CUDA of a major version."""
 
     major: int
     linux_minimum: Version
+    windows_minimum: Version
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardCompatibility:
+    """The lowest Linux driver on which the package ``cuda-compat`` runs a newer major CUDA version."""
+
+    major: int
+    linux_minimum: Version
+    certainty: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolkitLimits:
+    """What the CUDA toolkits from ``first`` to ``last`` compile for, and the newest gcc that they take."""
+
+    first: Version
+    last: Version
+    lowest: str
+    highest: str
+    gcc: int | None
+    certainty: str
     source: str
 
 
@@ -231,10 +377,14 @@ class Catalog:
     families: tuple[Family, ...]
     sources: tuple[Source, ...]
     wheels: tuple[WheelGroup, ...]
+    wheel_pythons: tuple[WheelPythons, ...]
     gates: tuple[Gate, ...]
     breaks: tuple[Break, ...]
     toolkit_drivers: tuple[ToolkitDriver, ...]
     minor_compatibility: tuple[MinorCompatibility, ...]
+    forward_compatibility: tuple[ForwardCompatibility, ...]
+    toolkit_limits: tuple[ToolkitLimits, ...]
+    gpus: tuple[GpuModel, ...]
 
     def family(self, name: str) -> Family | None:
         """Give the family of that name."""
@@ -244,20 +394,24 @@ class Catalog:
         """Give the source of that name."""
         return next((source for source in self.sources if source.name == name), None)
 
-    def gate(self, distribution: str, version: Version) -> Gate | None:
-        """Give what a release asserts of mmcv, where it asserts anything."""
+    def gates_of(self, distribution: str, version: Version) -> tuple[Gate, ...]:
+        """Give what a release asserts of others."""
         wanted = (distribution, str(version))
-        return next((gate for gate in self.gates if (gate.distribution, gate.version) == wanted), None)
+        return tuple(gate for gate in self.gates if (gate.distribution, gate.version) == wanted)
 
-    def driver_floor(self, cuda: Version) -> tuple[Version, str] | None:
-        """Give the lowest Linux driver that runs a CUDA version, and the source of that, where known.
+    def driver_floor(self, cuda: Version, *, windows: bool = False) -> tuple[Version, str] | None:
+        """Give the lowest driver that runs a CUDA version, and the source of that, where known.
 
         Since CUDA 11 a driver runs every minor version of its major one; before, each needs the driver it
-        shipped with.
+        shipped with. The driver under WSL is that of Windows.
         """
         for floor in self.minor_compatibility:
             if floor.major == cuda.major:
-                return floor.linux_minimum, floor.source
-        shipped = [row for row in self.toolkit_drivers if Version(row.cuda).release[:2] == cuda.release[:2]]
-        lowest = min(shipped, key=lambda row: row.linux_minimum, default=None)
-        return (lowest.linux_minimum, lowest.source) if lowest else None
+                return (floor.windows_minimum if windows else floor.linux_minimum), floor.source
+        shipped = [
+            (row.windows_minimum if windows else row.linux_minimum, row.source)
+            for row in self.toolkit_drivers
+            if parsed(row.cuda).release[:2] == cuda.release[:2]
+        ]
+        known = [(minimum, source) for minimum, source in shipped if minimum is not None]
+        return min(known, default=None)

@@ -62,10 +62,11 @@ class Context:
         """Guess the family: that of which the most distributions are here."""
 
         def present(family: Family) -> int:
-            return sum(
-                bool(self.environment.version_of(name))
-                for name in (family.ops.distribution, family.segmentation.distribution)
-            )
+            found = 0
+            for part in (family.ops, *family.members):
+                version = parsed(self.environment.version_of(part.distribution))
+                found += version is not None and version.major in {known.major for known in part.versions}
+            return found
 
         best = max(self.catalog.families, key=present, default=None)
         return best if best is not None and present(best) else None
@@ -89,9 +90,17 @@ class Context:
     @cached_property
     def needed(self) -> frozenset[str]:
         """Give the names of the stack and of everything that it needs, declared or not."""
-        omitted = self.family.ops.omits if self.family else ()
+        omitted = self._omitted
         names = [*(one.name for one in self.stack), *(Requirement(line).name for line in omitted)]
         return declared.needed_by(names, self.by_name, self.markers)
+
+    @cached_property
+    def _omitted(self) -> tuple[str, ...]:
+        """Give what the stack imports without declaring it."""
+        if self.family is None:
+            return ()
+        here = (part for part in (self.family.ops, *self.family.members) if part.distribution in self.by_name)
+        return tuple(line for part in here for line in part.omits)
 
     @cached_property
     def versions(self) -> Mapping[str, Version]:

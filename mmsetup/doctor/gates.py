@@ -46,7 +46,7 @@ def read(path: Path, distribution: str, version: str) -> tuple[Gate, ...]:
     )
 
 
-def _bounds(tree: ast.Module) -> Iterator[tuple[tuple[str, str], Version]]:
+def _bounds(tree: ast.Module) -> Iterator[tuple[tuple[str, str], str]]:
     for statement in tree.body:
         if not (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)):
             continue
@@ -54,9 +54,10 @@ def _bounds(tree: ast.Module) -> Iterator[tuple[tuple[str, str], Version]]:
             named = _BOUND.fullmatch(target.id) if isinstance(target, ast.Name) else None
             if named and isinstance(statement.value.value, str):
                 try:
-                    yield (named["on"].lower(), named["end"].lower()), Version(statement.value.value)
+                    Version(statement.value.value)
                 except InvalidVersion:
                     continue
+                yield (named["on"].lower(), named["end"].lower()), statement.value.value
 
 
 def _admits_maximum(tree: ast.Module, on: str) -> bool:

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-from mmsetup.catalog import Family, IndexFile, Page, Proven, Source
-from mmsetup.plan.candidate import DEFAULT_INDEX, Candidate, Situation
+from mmsetup.catalog import Family, IndexFile, Page, Source
+from mmsetup.plan.builds import DEFAULT_INDEX
+from mmsetup.plan.candidate import SDIST, Candidate
 from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, SourceReport
-from mmsetup.plan.offers import page_address, wheel_on
-from mmsetup.plan.selection import proof_of
-
-if TYPE_CHECKING:
-    from packaging.version import Version
+from mmsetup.plan.offers import Offers, wheel_on
+from mmsetup.plan.selection import torch_addresses
+from mmsetup.plan.situation import Situation
 
 __all__ = ["account", "requirements"]
 
-_MOST_REJECTIONS = 24
+_MOST_REJECTIONS = 48
 
 
 def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, ...]) -> Plan:
     """Make the plan of the chosen set."""
     family = situation.family
-    proof = proof_of(best, family)
     return Plan(
         family=family.name,
-        python=best.python,
-        interpreter=best.interpreter,
-        variant=best.variant,
+        python=best.build.python,
+        interpreter=best.build.interpreter,
+        variant=best.build.variant,
         ops=_ops_origin(best, situation),
-        choices=tuple(_choices(best, situation, proof)),
+        choices=tuple(_choices(best, situation)),
         bounds=tuple(
             Bound(requirement, found.id, found.effect, found.source[0])
             for found in best.breaks
@@ -42,95 +40,96 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
         sources=tuple(_reports(best, situation)),
         rejections=rejections[:_MOST_REJECTIONS],
         cautions=tuple(found.effect for found in best.breaks if found.caution),
-        notes=tuple(_notes(best, situation, proof)),
-        proof=proof.source if proof else "",
+        notes=tuple(_notes(best, situation)),
+        proof=best.proof.source if best.proof else "",
         catalog_digest=situation.catalog.digest,
         brings=tuple(_brought(best, situation)),
+        platform=situation.platform,
+        left_out=tuple(gpu for gpu in situation.machine.gpus if gpu not in situation.gpus),
+        unconfirmed=tuple(_unconfirmed(best, situation)),
     )
 
 
 def _ops_origin(best: Candidate, situation: Situation) -> OpsOrigin:
-    if not best.is_built:
-        return OpsOrigin("prebuilt", best.ops_source)
-    gpus = situation.machine.gpus
-    with_cuda = bool(gpus) and best.variant != "cpu"
-    architectures = sorted({gpu.architecture for gpu in gpus if gpu.architecture})
-    return OpsOrigin("built", "sdist", with_cuda, tuple(architectures) if with_cuda else ())
+    if best.offer is not None:
+        return OpsOrigin("prebuilt", best.offer.source, page=best.offer.page)
+    offers = Offers(situation)
+    page = next((pages[0] for pages in offers.wanted(best.build)), "")
+    architectures = tuple(sorted(situation.architectures))
+    with_cuda = bool(situation.gpus) and best.build.variant != "cpu"
+    return OpsOrigin("built", SDIST, with_cuda, architectures if with_cuda else (), page)
 
 
-def _choices(best: Candidate, situation: Situation, proof: Proven | None) -> Iterator[Choice]:
-    family, release = situation.family, best.torch
+def _choices(best: Candidate, situation: Situation) -> Iterator[Choice]:
+    family, build = situation.family, best.build
+    release = build.release
+    pages = dict(torch_addresses(build, situation))
     files = {
-        name: _file(situation, best, best.torch_source, name, version) for name, version in best.torch_files
+        name: _file(situation, best, pages.get(name, ""), name, version) for name, version in build.files
     }
     yield Choice(
         "torch",
         str(release.version),
-        best.torch_source,
-        _torch_reason(best, situation, proof),
-        proof.source if proof else release.sources.get("default_variant", ""),
+        build.source,
+        _torch_reason(best, situation),
+        best.proof.source if best.proof else release.sources.get("default_variant", ""),
         files["torch"],
     )
     yield Choice(
         "torchvision",
         release.torchvision,
-        best.torch_source,
+        build.source,
         f"partner of torch {release.version}",
         "torchvision's own requirement",
         files["torchvision"],
     )
+    offer = best.offer
     yield Choice(
         family.ops.distribution,
-        str(best.ops),
+        str(best.code.ops),
         best.ops_source,
         _ops_reason(best, situation),
-        family.ops.source,
-        _file(situation, best, best.ops_source, family.ops.distribution, best.ops),
+        offer.group.source if offer and offer.group else family.ops.source,
+        offer.file if offer else None,
     )
-    gate = situation.catalog.gate(family.segmentation.distribution, best.segmentation)
-    yield Choice(
-        family.segmentation.distribution,
-        str(best.segmentation),
-        DEFAULT_INDEX,
-        f"accepts {gate.range}" if gate else "accepts any version of the ops",
-        gate.source if gate else family.segmentation.source,
-    )
+    for name, version in best.code.members:
+        gates = situation.catalog.gates_of(name, version)
+        member = family.named(name)
+        yield Choice(
+            name,
+            str(version),
+            DEFAULT_INDEX,
+            f"accepts {', '.join(gate.range for gate in gates)}" if gates else "accepts any version of the others",
+            gates[0].source if gates else (member.source if member else ""),
+        )
 
 
 def _file(
-    situation: Situation, best: Candidate, source_name: str, name: str, version: Version
+    situation: Situation, best: Candidate, address: str, name: str, version: Version
 ) -> IndexFile | None:
-    source = situation.catalog.source(source_name)
-    if source is None:
-        return None
-    address = page_address(
-        source, situation.request.mirrors, variant=best.variant, series=best.series, distribution=name
-    )
-    return wheel_on(
-        situation.pages[address],
-        name,
-        version,
-        python=best.python,
-        variant=best.variant,
-        libc=situation.machine.libc,
-    )
+    page = situation.pages.get(address)
+    return None if page is None else wheel_on(page, name, version, best.build, situation)
 
 
-def _torch_reason(best: Candidate, situation: Situation, proof: Proven | None) -> str:
-    why = "proven to train" if proof else "newest that fits"
+def _torch_reason(best: Candidate, situation: Situation) -> str:
+    why = "proven to train" if best.proof else "newest that fits"
     if situation.request.torch:
         why = "asked for"
-    if best.variant == "cpu":
+    variant = best.build.variant
+    if variant == "cpu":
         return f"{why}; there is no GPU" if not situation.request.cuda else f"{why}; cpu"
-    if situation.machine.gpus:
-        held = sorted({gpu.architecture for gpu in situation.machine.gpus if gpu.architecture})
-        return f"{why}; {best.variant} runs {', '.join(held)}" if held else f"{why}; {best.variant}"
-    return f"{why}; {best.variant} runs on a CPU too"
+    if situation.gpus:
+        held = sorted(situation.architectures)
+        return f"{why}; {variant} runs {', '.join(held)}" if held else f"{why}; {variant}"
+    return f"{why}; {variant} runs on a CPU too"
 
 
 def _ops_reason(best: Candidate, situation: Situation) -> str:
-    if not best.is_built:
-        return f"a wheel for {best.variant} and torch {best.series}"
+    if best.offer is not None:
+        series = best.build.release.series
+        return f"a wheel for {best.build.variant} and torch {series}" + (
+            "" if best.offer.file else ", as the catalogue says"
+        )
     if not situation.request.may_use_prebuilt:
         return "built from source, as asked"
     if situation.request.offline:
@@ -138,16 +137,24 @@ def _ops_reason(best: Candidate, situation: Situation) -> str:
     return "built from source: no wheel can be had"
 
 
+def _unconfirmed(best: Candidate, situation: Situation) -> Iterator[str]:
+    if best.offer is not None and best.offer.file is None:
+        yield situation.family.ops.distribution
+    if not best.torch_confirmed:
+        yield from (name for name, _ in best.build.files)
+
+
 def _reports(best: Candidate, situation: Situation) -> Iterator[SourceReport]:
     for address, page in situation.pages.items():
         source = _source_of(address, situation)
         yield SourceReport(
             source.name if source else "index",
-            address,
+            page.shown_url,
             page.answered,
             page.error or _listing(page),
             round(page.seconds, 3),
             _follows(best, situation, source) if source else "",
+            round(page.age),
         )
 
 
@@ -165,42 +172,96 @@ def _source_of(address: str, situation: Situation) -> Source | None:
 
 def _listing(page: Page) -> str:
     count = len(page.files)
-    return f"{count} file{'' if count == 1 else 's'} listed" if count else "the page lists no files"
+    words = f"{count} file{'' if count == 1 else 's'} listed" if count else "the page lists no files"
+    return words + (f"; {page.refused} link(s) refused: {page.refusals[0]}" if page.refused else "")
 
 
 def _follows(best: Candidate, situation: Situation, source: Source) -> str:
     ops = situation.family.ops.distribution
     if ops in source.distributions:
         return f"{ops} is built from source" if best.is_built else f"{ops} is taken from {best.ops_source}"
-    if best.torch_source == source.name:
+    if best.build.source == source.name:
         return f"torch is taken from {source.name}"
     return f"torch is taken from the {DEFAULT_INDEX}"
 
 
-def _notes(best: Candidate, situation: Situation, proof: Proven | None) -> Iterator[str]:
-    machine = situation.machine
-    if proof is None:
+def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
+    machine, build = situation.machine, best.build
+    if best.proof is None:
         yield "this set passes every rule, but it was not trained before mmsetup was released"
-    if best.interpreter is None:
-        yield f"no Python {situation.request.python or best.python} is here: uv fetches one"
+    if build.interpreter is None:
+        yield f"no Python {situation.request.python or build.python} is here: uv fetches one"
+    yield from _of_gpus(best, situation)
+    if machine.os.wsl:
+        yield "under WSL the driver is that of Windows: its version was compared with Windows' minimums"
+    yield from _differences(best, situation)
+    yield from (f"pretended: {override}" for override in machine.overrides)
+
+
+def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
+    machine, build = situation.machine, best.build
     if machine.gpus and machine.driver is None:
         yield "no driver was found: what CUDA it carries was not checked"
-    yield from (f"pretended: {override}" for override in machine.overrides)
+    for gpu in machine.gpus:
+        if gpu not in situation.gpus:
+            kept = ",".join(str(other.index) for other in situation.gpus)
+            yield (
+                f"{gpu.name} ({gpu.architecture}) is left out: no set serves it together with the others; "
+                f"CUDA_VISIBLE_DEVICES={kept} hides it"
+            )
+        elif not gpu.architecture:
+            yield f"the architecture of {gpu.name} is not known: whether torch and the ops hold code for it was not checked"
+    slices = sorted({gpu.mig for gpu in situation.gpus if gpu.mig})
+    if slices:
+        yield f"the GPU is divided by MIG ({', '.join(slices)}): a process sees one slice and its memory alone"
+    if not situation.gpus or build.variant == "cpu":
+        return
+    held = build.release.architectures.get((situation.platform, build.variant))
+    if held is not None and held.certainty not in {"measured", "documented"}:
+        yield f"which GPUs this build of torch holds code for is {held.certainty}, not read from the file"
+    if best.offer is not None and (best.offer.group is None or best.offer.group.architectures is None):
+        yield (
+            f"which GPUs the ops of {best.offer.source} hold code for is written nowhere: the wheel is opened before it "
+            "is installed"
+        )
+
+
+def _differences(best: Candidate, situation: Situation) -> Iterator[str]:
+    """Tell where the chosen page lists more or less than the catalogue says."""
+    offers, ops = Offers(situation), situation.family.ops.distribution
+    for source in situation.catalog.sources:
+        if source.name not in situation.ops_sources:
+            continue
+        for address in offers.addresses(source, best.build):
+            page = situation.pages.get(address)
+            if page is None or not page.answered or page.missing:
+                continue
+            listed = set(offers.listed(page))
+            said = {version for group in offers.groups(source, best.build) for version in group.versions}
+            for words, versions in (("more", listed - said), ("less", said - listed)):
+                if versions:
+                    named = ", ".join(map(str, sorted(versions)))
+                    yield f"{source.name} lists {words} for this pair than the catalogue says: {ops} {named}"
 
 
 def _brought(best: Candidate, situation: Situation) -> Iterable[str]:
     family = situation.family
+    chosen = [member for member in family.members if best.code.version(member.distribution)]
     lines = chain(
-        ("torch", "torchvision", family.ops.distribution, family.segmentation.distribution),
+        ("torch", "torchvision", family.ops.distribution),
+        (member.distribution for member in chosen),
         family.ops.requires,
         family.ops.omits,
+        (line for member in chosen for line in (*member.omits, *(member.sdist.requires if member.sdist else ()))),
         family.build.requires if best.is_built else (),
     )
     return dict.fromkeys(canonicalize_name(Requirement(line).name) for line in lines)
 
 
 def requirements(plan: Plan, family: Family) -> tuple[str, ...]:
-    """Give what the resolver has to fulfil: every choice exactly, and what the ops import undeclared."""
+    """Give what the resolver has to fulfil: every choice exactly, and what they import undeclared."""
     chosen = {choice.name for choice in plan.choices}
-    omitted = [line for line in family.ops.omits if Requirement(line).name not in chosen]
+    members = [member for member in family.members if member.distribution in chosen]
+    lines = dict.fromkeys([*family.ops.omits, *(line for member in members for line in member.omits)])
+    omitted = [line for line in lines if Requirement(line).name not in chosen]
     return (*(choice.requirement for choice in plan.choices), *omitted)

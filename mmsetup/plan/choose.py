@@ -4,48 +4,109 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice
 
 from mmsetup.catalog import Catalog, Page, read_pages
 from mmsetup.errors import InterpreterError
 from mmsetup.plan.account import account
-from mmsetup.plan.candidate import DEFAULT_INDEX, Candidate, Situation
-from mmsetup.plan.model import Plan
-from mmsetup.plan.offers import page_address
+from mmsetup.plan.model import Plan, Rejection
 from mmsetup.plan.refusal import refusal
-from mmsetup.plan.request import Request, checked
-from mmsetup.plan.selection import listed, ranked
-from mmsetup.probe.machine import Machine
+from mmsetup.plan.request import Request, settled
+from mmsetup.plan.selection import Selection, Sifted
+from mmsetup.plan.situation import Situation
+from mmsetup.probe.machine import Gpu, Machine
 
-__all__ = ["Ask", "plan"]
+__all__ = ["Ask", "choose", "plan"]
 
-_MOST_PAGES = 16
+_PAGES_AT_ONCE = 24
+_MOST_ROUNDS = 4
 Ask = Callable[[Iterable[str]], Mapping[str, Page]]
 
 
 def plan(machine: Machine, catalog: Catalog, request: Request, *, ask: Ask = read_pages) -> Plan:
     """Choose one version of everything for a machine.
 
-    ``ask`` reads the live pages, all at once and within two seconds; with ``request.offline`` it is not
-    called.
+    ``ask`` reads live pages, all that it is given at once; it may leave out what it knows nothing of. With
+    ``request.offline`` it must answer without network.
 
     Raises:
-        RequestError, InterpreterError: the request makes no sense (see :func:`mmsetup.plan.request.checked`).
+        RequestError, InterpreterError: the request makes no sense (see :func:`mmsetup.plan.request.settled`).
             NoPlanError: nothing fits; ``evidence`` holds the nearest sets with the rules that exclude them,
-            and the wishes that could be given up.
+            and what would have to change.
     """
-    family = checked(request, catalog)
-    _check_interpreter(machine, request)
-    before = Situation(machine, catalog, family, request, {})
-    passed, impossible = ranked(before)
-    addresses = (
-        [] if request.offline else list(islice(dict.fromkeys(_addresses(passed, before)), _MOST_PAGES))
-    )
-    situation = replace(before, pages=ask(addresses) if addresses else {})
-    possible, unlisted = listed(passed, situation)
-    if not possible:
+    situation, sifted = choose(machine, catalog, request, ask=ask)
+    if not sifted.possible:
         raise refusal(situation)
-    return account(possible[0], situation, (*unlisted, *impossible))
+    return account(sifted.possible[0], situation, sifted.rejections)
+
+
+def choose(
+    machine: Machine, catalog: Catalog, request: Request, *, ask: Ask = read_pages
+) -> tuple[Situation, Sifted]:
+    """Give all possible sets, best first, and the situation that they were chosen in.
+
+    GPUs that no set serves together with the others are left out, as few as possible.
+
+    Raises:
+        RequestError, InterpreterError: as :func:`plan`.
+    """
+    request, family = settled(request, catalog)
+    _check_interpreter(machine, request)
+    first: tuple[Situation, Sifted] | None = None
+    pages: dict[str, Page] = {}
+    for gpus in _served(machine.gpus):
+        situation = Situation(machine, catalog, family, request, pages, gpus)
+        situation, sifted = _asked(situation, ask, pages)
+        first = first or (situation, sifted)
+        if sifted.possible:
+            return situation, sifted
+    assert first is not None  # noqa: S101 (the first of the served sets is always tried)
+    return first
+
+
+def _served(gpus: tuple[Gpu, ...]) -> Iterator[tuple[Gpu, ...]]:
+    """Give the GPUs to serve: all of them, then without those of one architecture, and so on."""
+    yield gpus
+    kinds = list(dict.fromkeys(gpu.architecture for gpu in gpus if gpu.architecture))
+    for count in range(len(kinds) - 1, 0, -1):
+        for kept in combinations(kinds, count):
+            yield tuple(gpu for gpu in gpus if gpu.architecture in kept)
+
+
+def _asked(situation: Situation, ask: Ask, pages: dict[str, Page]) -> tuple[Situation, Sifted]:
+    """Sift, and ask pages until the best candidate is confirmed, or nothing is left to ask."""
+    selection = Selection(situation)
+    sifted = selection.sifted()
+    unknown: set[str] = set()
+    for _ in range(_MOST_ROUNDS):
+        if sifted.possible and sifted.possible[0].is_confirmed and sifted.possible[0].offer:
+            break
+        others = selection.alternatives(situation)
+        addresses = [*selection.wanted_pages(sifted.possible, situation), *others]
+        new = (one for one in dict.fromkeys(addresses) if one not in pages and one not in unknown)
+        asking = list(islice(new, _PAGES_AT_ONCE))
+        if not asking:
+            break
+        answers = ask(asking)
+        unknown.update(set(asking) - answers.keys())
+        if not answers:
+            continue
+        pages.update(answers)
+        situation = replace(situation, pages=dict(pages))
+        sifted = selection.sifted(situation)
+    return _only_confirmed(situation, sifted)
+
+
+def _only_confirmed(situation: Situation, sifted: Sifted) -> tuple[Situation, Sifted]:
+    if situation.request.trusts_catalog:
+        return situation, sifted
+    confirmed = tuple(candidate for candidate in sifted.possible if candidate.is_confirmed)
+    others = [candidate for candidate in sifted.possible if not candidate.is_confirmed]
+    if not others:
+        return situation, sifted
+    reason = "offline: no page was read that lists its files" if situation.request.offline else "its page was not read"
+    promised = Rejection(others[0].described(situation.family), "page", reason, len(others) - 1)
+    return situation, Sifted(confirmed, (promised, *sifted.rejections))
 
 
 def _check_interpreter(machine: Machine, request: Request) -> None:
@@ -54,25 +115,3 @@ def _check_interpreter(machine: Machine, request: Request) -> None:
             f"{request.python} is not a Python that can be run",
             remedy="mmsetup probe  # lists the interpreters that are here",
         )
-
-
-def _addresses(passed: Iterable[Candidate], situation: Situation) -> Iterator[str]:
-    catalog, mirrors = situation.catalog, situation.request.mirrors
-    ops = situation.family.ops.distribution
-    documented = {(group.variant, str(group.torch)) for group in catalog.wheels if group.distribution == ops}
-    sources = {source.name: source for source in catalog.sources}
-    for candidate in passed:
-        wanted: list[tuple[str, str]] = []
-        known = (candidate.variant, candidate.series) in documented
-        if not candidate.is_built and (known or candidate.ops_source in mirrors):
-            wanted.append((candidate.ops_source, ops))
-        if candidate.torch_source != DEFAULT_INDEX:
-            wanted.extend((candidate.torch_source, name) for name, _ in candidate.torch_files)
-        for source_name, name in wanted:
-            yield page_address(
-                sources[source_name],
-                mirrors,
-                variant=candidate.variant,
-                series=candidate.series,
-                distribution=name,
-            )

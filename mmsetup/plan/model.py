@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mmsetup.catalog import IndexFile
-from mmsetup.probe.machine import Interpreter
+from mmsetup.probe.machine import Gpu, Interpreter
 
 __all__ = ["Bound", "Choice", "OpsOrigin", "Plan", "Rejection", "SourceReport"]
 
@@ -51,7 +51,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What a live page answered (``outcome``), in how many ``seconds``, and what ``follows`` for the plan."""
+    """What a live page answered (``outcome``), in how many ``seconds``, and what ``follows`` for the plan.
+
+    ``age`` is that of a copy that was kept, in seconds; 0 for an answer of this moment.
+    """
 
     source: str
     url: str
@@ -59,6 +62,7 @@ class SourceReport:
     outcome: str
     seconds: float
     follows: str = ""
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,14 @@ class OpsOrigin:
     """How the compiled ops come to be: ``prebuilt`` from a source, or ``built`` from the source distribution.
 
     ``with_cuda`` tells whether a build compiles its CUDA kernels; ``architectures`` are those it compiles
-    for.
+    for. ``page`` is the address of the index page for the pair, whether or not the ops come from it.
     """
 
     kind: str
     source: str
     with_cuda: bool = False
     architectures: tuple[str, ...] = ()
+    page: str = ""
 
     @property
     def is_built(self) -> bool:
@@ -95,9 +100,11 @@ class Plan:
     """One version of everything.
 
     ``python`` is the minor version; ``interpreter`` the one to use, or nothing where uv has to fetch one.
-    ``choices`` are in the order torch, torchvision, ops, segmentation, then what these import without
-    declaring it. ``proof`` is the evidence that this set trains, or empty. ``brings`` names the packages that
-    are known to come with these choices, in the environment or for the build.
+    ``choices`` are in the order torch, torchvision, ops, then the other members of the family. ``proof`` is
+    the evidence that this set trains, or empty. ``brings`` names the packages that are known to come with
+    these choices, in the environment or for the build. ``left_out`` are GPUs that it cannot use.
+    ``unconfirmed`` names the packages whose files no page was read to list: the catalogue alone promises
+    them.
     """
 
     family: str
@@ -114,6 +121,9 @@ class Plan:
     proof: str
     catalog_digest: str
     brings: tuple[str, ...] = ()
+    platform: str = "linux-x86_64"
+    left_out: tuple[Gpu, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
 
     def choice(self, name: str) -> Choice:
         """Give the choice for a package that the plan holds."""

@@ -1,23 +1,38 @@
-"""Say why nothing fits, and which wish, given up, would make something fit."""
+"""Say why nothing fits, and what, if it changed, would make something fit."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mmsetup.errors import NoPlanError
-from mmsetup.plan.candidate import Candidate, Situation
+from packaging.version import Version
+
+from mmsetup.errors import MmsetupError, NoPlanError
+from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.model import Rejection
-from mmsetup.plan.request import Request
-from mmsetup.plan.selection import best, nearest
+from mmsetup.plan.request import DEFAULT_FAMILY, Request, settled
+from mmsetup.plan.rules import as_nvidia_writes
+from mmsetup.plan.selection import Selection
+from mmsetup.plan.situation import Situation
+from mmsetup.probe.machine import Driver, Libc, Toolkit
 
 __all__ = ["refusal"]
 
 _MOST_REJECTIONS = 6
+_BOUNDLESS = "9999"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What would have to change, in words, and the command that asks for it."""
+
+    words: str
+    command: str
 
 
 def refusal(situation: Situation) -> NoPlanError:
@@ -25,19 +40,25 @@ def refusal(situation: Situation) -> NoPlanError:
     request = situation.request
     asked = [
         f"{name} {value}"
-        for name, value in (("Python", request.python), ("torch", request.torch), ("CUDA", request.cuda))
+        for name, value in (
+            ("Python", request.python),
+            ("torch", request.torch),
+            ("CUDA", request.cuda),
+            ("", ", ".join(request.wanted)),
+        )
         if value
     ]
     ways = list(_ways_out(situation))
+    nearest = Selection(situation).nearest(situation)
     return NoPlanError(
         f"no set of versions of family {request.family} fits this machine"
-        + (f" with {', '.join(asked)}" if asked else ""),
+        + (f" with {', '.join(words.strip() for words in asked)}" if asked else ""),
         evidence=[
-            *(_told(found) for found in islice(nearest(situation), _MOST_REJECTIONS)),
+            *(_told(found) for found in islice(nearest, _MOST_REJECTIONS)),
             *dict.fromkeys(_unanswered(situation)),
-            *(words for words, _ in ways),
+            *(way.words for way in ways),
         ],
-        remedy=ways[0][1] if ways else "mmsetup probe  # what was found here",
+        remedy=ways[0].command if ways else "mmsetup probe  # what was found here",
     )
 
 
@@ -49,57 +70,145 @@ def _told(found: Rejection) -> str:
 def _unanswered(situation: Situation) -> Iterator[str]:
     for page in situation.pages.values():
         if not page.answered:
-            host = urlsplit(page.url).netloc.rpartition("@")[2]
+            host = urlsplit(page.shown_url).netloc
             yield f"{host} did not answer ({page.error}): what it lists is not known"
 
 
-def _ways_out(situation: Situation) -> Iterator[tuple[str, str]]:
-    """Give in words, and as a command, what would fit: less wishes, or a set with a known weakness."""
-    request, family = situation.request, situation.family
-    less = _with_less(request)
-    fitting = list(_fitting(less, situation))
-    if not fitting and len(less) > 1:
-        free = Request(family=request.family, mirrors=request.mirrors)
-        fitting = list(_fitting([(" and ".join(option for option, _ in less), free)], situation))
-    for option, other, found in fitting:
-        yield f"without {option} this fits: {found.described(family)}", _command(other)
-    weak = best(replace(situation, request=replace(request, accepts_cautions=True)))
-    if weak is not None:
-        cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
-        asking = replace(request, torch=str(weak.torch.version))
-        yield f"asked for, this fits: {weak.described(family)}; but {cautions}", _command(asking)
+def _ways_out(situation: Situation) -> Iterator[_Way]:
+    yield from _with_less(situation)
+    yield from _with_another_machine(situation)
+    yield from _with_another_family(situation)
+    yield from _with_a_weakness(situation)
 
 
-def _fitting(
-    less: Iterable[tuple[str, Request]], situation: Situation
-) -> Iterator[tuple[str, Request, Candidate]]:
-    for option, other in less:
-        found = best(replace(situation, request=other))
-        if found is not None:
-            yield option, other, found
-
-
-def _with_less(request: Request) -> list[tuple[str, Request]]:
-    """Give the request with each of its wishes given up."""
+def _with_less(situation: Situation) -> Iterator[_Way]:
+    """Give up each wish, and all of them where no single one is enough."""
+    request = situation.request
     free: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("--no-build", {"may_build": True}),
         ("--no-prebuilt", {"may_use_prebuilt": True}),
+        ("--source", {"sources": ()}),
         ("--python", {"python": ""}),
         ("--torch", {"torch": ""}),
         ("--cuda", {"cuda": ""}),
+        ("--with", {"wanted": ()}),
         ("--offline", {"offline": False, "may_fetch_python": True}),
     )
-    others = [(option, replace(request, **changes)) for option, changes in free]
-    return [(option, other) for option, other in others if other != request]
+    less = [(option, replace(request, **changes)) for option, changes in free]
+    less = [(option, other) for option, other in less if other != request]
+    found = list(_fitting(less, situation))
+    if not found and len(less) > 1:
+        everything = {key: value for _, changes in free for key, value in changes.items()}
+        found = list(
+            _fitting([(" and ".join(option for option, _ in less), replace(request, **everything))], situation)
+        )
+    yield from found
+
+
+def _fitting(less: list[tuple[str, Request]], situation: Situation) -> Iterator[_Way]:
+    for option, other in less:
+        best = _best(replace(situation, request=other))
+        if best is not None:
+            yield _Way(f"without {option} this fits: {best.described(situation.family)}", _command(other))
+
+
+def _with_another_machine(situation: Situation) -> Iterator[_Way]:
+    machine, request = situation.machine, situation.request
+    if situation.gpus and request.cuda != "cpu":
+        yield from _with_nvcc(situation)
+        yield from _with_newer_driver(situation)
+        on_cpu = replace(request, cuda="cpu")
+        best = _best(replace(situation, request=on_cpu))
+        if best is not None:
+            yield _Way(f"on the CPU alone this fits: {best.described(situation.family)}", _command(on_cpu))
+    if machine.libc is not None and machine.libc.name == "glibc":
+        newer = replace(machine, libc=Libc("glibc", _BOUNDLESS))
+        best = _best(replace(situation, machine=newer))
+        if best is not None:
+            yield _Way(
+                f"with a newer glibc than {machine.libc.version} this fits: {best.described(situation.family)}",
+                f"{_command(request)}  # in a newer container image",
+            )
+
+
+def _with_nvcc(situation: Situation) -> Iterator[_Way]:
+    cudas = {cuda_of(variant).major for release in situation.catalog.torch for variant in _variants(situation, release)}
+    kits = tuple(Toolkit(Path("/usr/local/cuda"), f"{major}.0", Path("nvcc")) for major in sorted(cudas))
+    best = _best(replace(situation, machine=replace(situation.machine, toolkits=kits)))
+    if best is not None and best.is_built:
+        major = cuda_of(best.build.variant).major
+        yield _Way(
+            f"with an nvcc of CUDA {major} this fits: {best.described(situation.family)}",
+            f"apt-get install cuda-nvcc-{major}-0  # or another nvcc of CUDA {major}; then: {_command(situation.request)}",
+        )
+
+
+def _variants(situation: Situation, release: Any) -> set[str]:
+    wheels = release.platforms.get(situation.platform)
+    return {*wheels.index_variants, wheels.default_variant} - {"cpu"} if wheels else set()
+
+
+def _with_newer_driver(situation: Situation) -> Iterator[_Way]:
+    driver = situation.machine.driver
+    if driver is None:
+        return
+    newest = replace(situation.machine, driver=Driver(_BOUNDLESS, "", "request"))
+    best = _best(replace(situation, machine=newest))
+    if best is None or best.build.variant == "cpu":
+        return
+    windows = situation.platform.startswith("windows") or situation.machine.os.wsl
+    floor = situation.catalog.driver_floor(cuda_of(best.build.variant), windows=windows)
+    if floor is None or (driver.version and Version(driver.version) >= floor[0]):
+        return
+    minimum = as_nvidia_writes(floor[0])
+    yield _Way(
+        f"with driver {minimum} or newer this fits: {best.described(situation.family)}",
+        f"{_command(situation.request)} --driver {minimum}",
+    )
+
+
+def _with_another_family(situation: Situation) -> Iterator[_Way]:
+    request = situation.request
+    for family in situation.catalog.families:
+        if family.name == request.family:
+            continue
+        other = replace(request, family=family.name, wanted=(), without=(), sources=())
+        try:
+            other, _ = settled(other, situation.catalog)
+        except MmsetupError:
+            continue
+        best = _best(replace(situation, request=other, family=family))
+        if best is not None:
+            promise = "" if best.is_confirmed else ", as the catalogue says"
+            yield _Way(
+                f"in family {family.name} this fits{promise}: {best.described(family)}", _command(other)
+            )
+
+
+def _with_a_weakness(situation: Situation) -> Iterator[_Way]:
+    weak = _best(replace(situation, request=replace(situation.request, accepts_cautions=True)))
+    if weak is not None:
+        cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
+        asking = replace(situation.request, torch=str(weak.build.release.version))
+        yield _Way(
+            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}", _command(asking)
+        )
+
+
+def _best(situation: Situation) -> Candidate | None:
+    """Give the best candidate; of pages that were not read it trusts the catalogue."""
+    return next(iter(Selection(situation).sifted().possible), None)
 
 
 def _command(request: Request) -> str:
     words = ["mmsetup plan"]
-    if request.family != Request().family:
+    if request.family != DEFAULT_FAMILY:
         words += ["--family", request.family]
     for option, value in (("--python", request.python), ("--torch", request.torch), ("--cuda", request.cuda)):
         if value:
             words += [option, shlex.quote(value)]
+    for option, values in (("--with", request.wanted), ("--without", request.without), ("--source", request.sources)):
+        words += [word for value in values for word in (option, shlex.quote(value))]
     for option, is_set in (
         ("--no-build", not request.may_build),
         ("--no-prebuilt", not request.may_use_prebuilt),
@@ -108,3 +217,5 @@ def _command(request: Request) -> str:
         if is_set:
             words.append(option)
     return " ".join(words)
+
+

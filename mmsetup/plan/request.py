@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from mmsetup.catalog import Catalog, Family
 from mmsetup.errors import InterpreterError, RequestError
 
-__all__ = ["Request", "checked"]
+__all__ = ["DEFAULT_FAMILY", "Request", "settled", "starts"]
+
+DEFAULT_FAMILY = "mmcv-full"
+_VENDOR_BUILD = re.compile(r"\d+\.\d+(\.\d+)?a0([+.].*)?")
+_CUDA_NUMBER = re.compile(r"(?:cuda)?(\d{1,2})\.(\d)(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +27,31 @@ class Request:
     """A request; what is empty is free.
 
     ``python`` is a version (``3.10``, ``3.10.13``) or the path of an interpreter, ``torch`` a version or its
-    beginning (``1.13``), ``cuda`` a variant (``cu117``, ``cpu``). ``mirrors`` maps a source's name to the
-    base address that replaces its own. ``accepts_cautions``: a set with a known weakness will do, though
-    neither its torch nor its Python was asked for.
+    beginning (``1.13``), ``cuda`` a variant (``cu117``, ``cpu``). ``wanted`` are requirements on what the
+    family is made of (``mmdet``, ``mmcv-full==1.6.0``), by distribution or module; ``without`` names members
+    to leave out. ``sources`` are those that prebuilt ops may come from, all when empty. ``mirrors`` maps a
+    source's name to the base address that replaces its own.
+
+    ``accepts_cautions``: a set with a known weakness will do, though neither its torch nor its Python was
+    asked for. ``trusts_catalog``: a page that was not read is taken for what the catalogue says of it.
+    ``forward_compatibility``: NVIDIA's package ``cuda-compat`` is, or will be, on the machine.
     """
 
-    family: str = "mmcv-full"
+    family: str = DEFAULT_FAMILY
     python: str = ""
     torch: str = ""
     cuda: str = ""
+    wanted: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     may_use_prebuilt: bool = True
     may_build: bool = True
     may_fetch_python: bool = True
     offline: bool = False
     mirrors: Mapping[str, str] = field(default_factory=dict)
     accepts_cautions: bool = False
+    trusts_catalog: bool = False
+    forward_compatibility: bool = False
 
     @property
     def wants_path(self) -> bool:
@@ -43,30 +59,44 @@ class Request:
         return os.sep in self.python
 
 
-def checked(request: Request, catalog: Catalog) -> Family:
-    """Check a request against the catalogue and give its family.
+def settled(request: Request, catalog: Catalog) -> tuple[Request, Family]:
+    """Check a request against the catalogue; give it in one spelling, and its family.
+
+    ``1.13.1+cu117`` becomes torch 1.13.1 of cu117, ``11.7`` becomes cu117, and what is wanted is named by
+    its distribution.
 
     Raises:
-        RequestError: the family is unknown, a version or variant is malformed or unknown, or a mirror is no
-            web address. InterpreterError: no torch of the catalogue has wheels for that Python.
+        RequestError: the family, a source or something wanted is unknown, a version or variant is malformed
+            or unknown, wishes contradict each other, or a mirror is no web address. InterpreterError: no
+            torch of the catalogue has wheels for that Python.
     """
-    family = _checked_family(request, catalog)
+    family = _family(request, catalog)
     if not request.may_build and not request.may_use_prebuilt:
         raise RequestError(
             "with neither a build nor a prebuilt wheel there is nothing to install",
             remedy="mmsetup plan --no-build  # or: --no-prebuilt",
         )
+    request = _one_spelling(request)
     _check_torch(request, catalog)
     _check_cuda(request, catalog)
+    _check_together(request, catalog)
     if request.python and not request.wants_path:
         _check_python(request.python, catalog)
+    _check_sources(request, catalog, family)
     for name, address in request.mirrors.items():
         if not _is_web_address(address):
             raise RequestError(
                 f"the mirror of {name} is {address!r}, which is no address of http or https",
                 remedy="mmsetup plan --mirror https://HOST/FOLDER",
             )
-    return family
+    return (
+        replace(
+            request,
+            wanted=tuple(_wanted(line, family) for line in request.wanted),
+            without=tuple(_left_out(name, family) for name in request.without),
+        ),
+        family,
+    )
 
 
 def _is_web_address(text: str) -> bool:
@@ -77,7 +107,7 @@ def _is_web_address(text: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(map(str.isspace, text))
 
 
-def _checked_family(request: Request, catalog: Catalog) -> Family:
+def _family(request: Request, catalog: Catalog) -> Family:
     family = catalog.family(request.family)
     if family is None:
         names = [known.name for known in catalog.families]
@@ -87,6 +117,27 @@ def _checked_family(request: Request, catalog: Catalog) -> Family:
             remedy=f"mmsetup plan --family {(near or names)[0]}",
         )
     return family
+
+
+def _one_spelling(request: Request) -> Request:
+    torch, _, local = request.torch.partition("+")
+    cuda = request.cuda.lower()
+    if number := _CUDA_NUMBER.fullmatch(cuda):
+        cuda = f"cu{number[1]}{number[2]}"
+    if _VENDOR_BUILD.fullmatch(request.torch):
+        raise RequestError(
+            f"torch {request.torch} is NVIDIA's own build from a container of NGC or JetPack: no index has it, and no "
+            "prebuilt ops fit it",
+            remedy="mmsetup plan --torch "
+            + ".".join(torch.split("a")[0].split(".")[:2])
+            + "  # the release; or work in that container and build the ops there",
+        )
+    if local and cuda and local != cuda:
+        raise RequestError(
+            f"torch {request.torch} is of {local}, but --cuda says {request.cuda}",
+            remedy=f"mmsetup plan --torch {torch} --cuda {local}",
+        )
+    return replace(request, torch=torch, cuda=local or cuda)
 
 
 def _check_torch(request: Request, catalog: Catalog) -> None:
@@ -105,12 +156,10 @@ def _check_torch(request: Request, catalog: Catalog) -> None:
 
 
 def _check_cuda(request: Request, catalog: Catalog) -> None:
-    known = {
-        variant for release in catalog.torch for variant in (release.default_variant, *release.index_variants)
-    }
+    known = _variants(catalog, "")
     if not request.cuda or request.cuda in known:
         return
-    ordered = sorted(known - {"cpu"}, key=lambda variant: int(variant.removeprefix("cu")))
+    ordered = sorted(known - {"cpu"}, key=_variant_order)
     near = difflib.get_close_matches(request.cuda, ordered, n=1) or ordered[-1:]
     raise RequestError(
         f"no torch has a CUDA variant {request.cuda!r}; known: cpu, {', '.join(ordered)}",
@@ -118,8 +167,47 @@ def _check_cuda(request: Request, catalog: Catalog) -> None:
     )
 
 
+def _check_together(request: Request, catalog: Catalog) -> None:
+    if not request.torch or not request.cuda or request.cuda in _variants(catalog, request.torch):
+        return
+    builds = sorted(_variants(catalog, request.torch), key=_variant_order)
+    versions = [
+        str(release.version)
+        for release in catalog.torch
+        if request.cuda in _variants(catalog, str(release.version))
+    ]
+    raise RequestError(
+        f"torch {request.torch} was never built for {request.cuda}",
+        evidence=[f"torch {request.torch} is there for {', '.join(builds)}"]
+        + [f"{request.cuda} is there for torch {', '.join(reversed(versions))}"],
+        remedy=f"mmsetup plan --torch {request.torch} --cuda {builds[-1]}  # or: --torch {versions[0]} --cuda {request.cuda}",
+    )
+
+
+def _variants(catalog: Catalog, torch: str) -> set[str]:
+    return {
+        variant
+        for release in catalog.torch
+        if starts(str(release.version), torch)
+        for wheels in release.platforms.values()
+        for variant in (wheels.default_variant, *wheels.index_variants)
+    }
+
+
+def _variant_order(variant: str) -> int:
+    return 0 if variant == "cpu" else int(variant.removeprefix("cu"))
+
+
 def _check_python(text: str, catalog: Catalog) -> None:
-    known = sorted({python for release in catalog.torch for python in release.pythons}, key=Version)
+    known = sorted(
+        {
+            python
+            for release in catalog.torch
+            for wheels in release.platforms.values()
+            for python in wheels.pythons
+        },
+        key=Version,
+    )
     if any(starts(text, python) or starts(python, text) for python in known):
         return
     if _version(text) is None:
@@ -130,6 +218,53 @@ def _check_python(text: str, catalog: Catalog) -> None:
     raise InterpreterError(
         f"no torch has wheels for Python {text}; known: {', '.join(known)}",
         remedy="mmsetup plan  # chooses a Python that fits",
+    )
+
+
+def _check_sources(request: Request, catalog: Catalog, family: Family) -> None:
+    serving = [source.name for source in catalog.sources if family.ops.distribution in source.distributions]
+    for name in request.sources:
+        if name not in serving:
+            near = difflib.get_close_matches(name, serving, n=1)
+            raise RequestError(
+                f"{name!r} is no source of {family.ops.distribution}; known: {', '.join(serving)}",
+                remedy=f"mmsetup plan --family {family.name} --source {(near or serving)[0]}",
+            )
+
+
+def _wanted(line: str, family: Family) -> str:
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement as error:
+        raise RequestError(
+            f"--with {line!r} is no requirement: {str(error).splitlines()[0]}", remedy="mmsetup plan --with mmdet==3.3.0"
+        ) from error
+    part = family.named(requirement.name)
+    if part is None or requirement.url or requirement.marker or requirement.extras:
+        raise _unknown(f"--with {line}", requirement.name, family)
+    specifier = requirement.specifier
+    if specifier and not any(specifier.contains(version, prereleases=True) for version in part.versions):
+        raise RequestError(
+            f"--with {line}: no such release is known; there is {part.distribution} "
+            f"{', '.join(map(str, part.versions[:12]))}" + (" …" if len(part.versions) > 12 else ""),  # noqa: PLR2004
+            remedy=f"mmsetup plan --family {family.name} --with {part.distribution}=={part.versions[0]}",
+        )
+    return f"{part.distribution}{specifier}"
+
+
+def _left_out(name: str, family: Family) -> str:
+    part = family.named(name)
+    if part is None or part is family.ops:
+        raise _unknown(f"--without {name}", name, family)
+    return part.distribution
+
+
+def _unknown(option: str, name: str, family: Family) -> RequestError:
+    known = list(family.distributions)
+    near = difflib.get_close_matches(name, known, n=1) or known[-1:]
+    return RequestError(
+        f"{option}: family {family.name} is made of {', '.join(known)}, and versions of these can be asked for",
+        remedy=f"mmsetup plan --family {family.name} --with {near[0]}",
     )
 
 

@@ -1,9 +1,9 @@
 """The rules that each set must pass.
 
-A rule is a function of a candidate and the situation; it gives the reason for which the candidate is not
-possible, or nothing. First come :data:`RULES`, which need no index, then :data:`PAGE_RULES`, which only a
-live page can answer. A reason speaks of the rule and not of the candidate wherever it can, so that all
-candidates that it excludes are told as one.
+A rule gives the reason for which something is not possible, or nothing. :data:`BUILD_RULES` look at a build
+of torch, :data:`OPS_RULES` at the ops that go with it. What versions accept each other is settled before, in
+:mod:`mmsetup.plan.code`. A reason speaks of the rule and not of the candidate wherever it can, so that all
+that it excludes is told as one.
 """
 
 from __future__ import annotations
@@ -14,109 +14,139 @@ from operator import attrgetter
 
 from packaging.version import Version
 
-from mmsetup.plan.candidate import DEFAULT_INDEX, Candidate, Situation, cuda_of, is_usable, runs_on
-from mmsetup.plan.offers import page_address, wheel_on
+from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, is_usable
+from mmsetup.plan.candidate import Candidate, cuda_of, runs_on
+from mmsetup.plan.offers import wheel_on
+from mmsetup.plan.situation import Situation
 
-__all__ = ["PAGE_RULES", "RULES", "Judge", "Rule"]
+__all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "BuildRule", "Judge", "torch_page"]
 
-Check = Callable[[Candidate, Situation], str | None]
+_BUILDING = "linux-x86_64"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A named check and the attributes that it looks at: candidates that agree in them are checked once."""
+class BuildRule:
+    """A check of a build and the attributes that it looks at: builds that agree in them are checked once."""
 
     name: str
     looks_at: tuple[str, ...]
-    check: Check
+    check: Callable[[TorchBuild, Situation], str | None]
 
 
 class Judge:
-    """Asks rules about candidates in one situation."""
+    """Asks the rules about builds of torch in one situation."""
 
-    def __init__(self, rules: tuple[Rule, ...], situation: Situation) -> None:
-        self._rules: list[tuple[Rule, attrgetter[object], dict[object, str | None]]] = [
-            (rule, attrgetter(*rule.looks_at), {}) for rule in rules
+    def __init__(self, situation: Situation) -> None:
+        self._rules: list[tuple[BuildRule, attrgetter[object], dict[object, str | None]]] = [
+            (rule, attrgetter(*rule.looks_at), {}) for rule in BUILD_RULES
         ]
         self._situation = situation
 
-    def objections(self, candidate: Candidate) -> Iterator[tuple[str, str]]:
-        """Give the name of each rule that excludes a candidate, and its reason."""
+    def objections(self, build: TorchBuild) -> Iterator[tuple[str, str]]:
+        """Give the name of each rule that excludes a build, and its reason."""
         for rule, seen_by, verdicts in self._rules:
-            key = seen_by(candidate)
+            key = seen_by(build)
             if key in verdicts:
                 reason = verdicts[key]
             else:
-                reason = verdicts[key] = rule.check(candidate, self._situation)
+                reason = verdicts[key] = rule.check(build, self._situation)
             if reason is not None:
                 yield rule.name, reason
 
 
-def _platform(_: Candidate, situation: Situation) -> str | None:
-    os, cpu = situation.machine.os, situation.machine.cpu
-    if (os.name, cpu.architecture) != ("linux", "x86_64"):
-        return f"no wheels of this family are known for {os.name} {cpu.architecture}; nearest: linux x86_64"
+def _platform(build: TorchBuild, situation: Situation) -> str | None:
     libc = situation.machine.libc
     if libc is not None and libc.name != "glibc":
         return f"torch has no wheels for {libc.name}"
+    if build.wheels is None:
+        return f"this torch has no wheels for {situation.platform}"
     return None
 
 
-def _python(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.python not in candidate.torch.pythons:
-        return f"this torch and its torchvision have no wheels for Python {candidate.python}"
-    if candidate.interpreter is None and not situation.request.may_fetch_python:
-        wanted = max(candidate.python, situation.request.python, key=len)
+def _glibc(build: TorchBuild, situation: Situation) -> str | None:
+    glibc = situation.glibc
+    if build.wheels is None or not build.wheels.glibc or glibc is None:
+        return None
+    if glibc >= Version(build.wheels.glibc):
+        return None
+    return f"this torch's wheels need glibc {build.wheels.glibc}, here is {glibc}"
+
+
+def _python(build: TorchBuild, situation: Situation) -> str | None:
+    if build.wheels is not None and build.python not in build.wheels.pythons:
+        return f"this torch and its torchvision have no wheels for Python {build.python}"
+    if build.interpreter is None and not situation.request.may_fetch_python:
+        wanted = max(build.python, situation.request.python, key=len)
         return f"no Python {wanted} is here and none may be fetched"
     return None
 
 
-def _interpreter(candidate: Candidate, _: Situation) -> str | None:
-    found = candidate.interpreter
-    if found is None or is_usable(found):
+def _interpreter(build: TorchBuild, situation: Situation) -> str | None:
+    found = build.interpreter
+    if found is None or is_usable(found, situation.platform):
         return None
     threads = ", free-threaded" if found.free_threaded else ""
     return f"{found.path} is {found.implementation} for {found.platform}{threads}: torch has no wheels for it"
 
 
-def _cuda(candidate: Candidate, situation: Situation) -> str | None:
-    asked, has_gpu = situation.request.cuda, bool(situation.machine.gpus)
+def _cuda(build: TorchBuild, situation: Situation) -> str | None:
+    asked, has_gpu = situation.request.cuda, bool(situation.gpus)
     if asked:
-        return None if candidate.variant == asked else f"{asked} was asked for"
-    if has_gpu and candidate.variant == "cpu":
+        return None if build.variant == asked else f"{asked} was asked for"
+    if has_gpu and build.variant == "cpu":
         return "there is a GPU and the cpu variant would not use it"
-    if not has_gpu and candidate.variant != "cpu" and candidate.torch_source != DEFAULT_INDEX:
+    if not has_gpu and build.variant != "cpu" and build.source != DEFAULT_INDEX:
         return "there is no GPU: a cpu variant does the same with less to download"
     return None
 
 
-def _driver(candidate: Candidate, situation: Situation) -> str | None:
-    driver = situation.machine.driver
-    if candidate.variant == "cpu" or driver is None or not situation.machine.gpus:
+def _driver(build: TorchBuild, situation: Situation) -> str | None:
+    driver, catalog = situation.machine.driver, situation.catalog
+    if build.variant == "cpu" or driver is None or not situation.gpus:
         return None
-    cuda = cuda_of(candidate.variant)
+    cuda = cuda_of(build.variant)
     if not driver.version:
         carried = Version(driver.cuda or "0")
         if carried.major >= cuda.major:
             return None
-        return f"{candidate.variant} needs a driver with CUDA {cuda.major}, here is one with {driver.cuda}"
-    floor = situation.catalog.driver_floor(cuda)
-    if floor is None or Version(driver.version) >= floor[0]:
+        return f"{build.variant} needs a driver with CUDA {cuda.major}, here is one with {driver.cuda}"
+    windows = situation.platform.startswith("windows") or situation.machine.os.wsl
+    floor = catalog.driver_floor(cuda, windows=windows)
+    here = Version(driver.version)
+    if floor is None or here >= floor[0] or _is_carried_forward(cuda, here, situation):
         return None
-    minimum = _as_nvidia_writes(floor[0])
-    return f"{candidate.variant} needs driver {minimum} or newer, here is {driver.version}"
+    minimum = as_nvidia_writes(floor[0])
+    return f"{build.variant} needs driver {minimum} or newer, here is {driver.version}"
 
 
-def _as_nvidia_writes(driver: Version) -> str:
+def _is_carried_forward(cuda: Version, driver: Version, situation: Situation) -> bool:
+    """Tell whether NVIDIA's package of forward compatibility, where asked for, runs a newer CUDA here."""
+    if not situation.request.forward_compatibility or situation.platform != "linux-x86_64":
+        return False
+    floors = (row for row in situation.catalog.forward_compatibility if row.major == cuda.major)
+    return any(driver >= row.linux_minimum for row in floors) and all(
+        _is_for_data_centres(gpu.name, situation) for gpu in situation.gpus
+    )
+
+
+def _is_for_data_centres(name: str, situation: Situation) -> bool:
+    words = name.lower().replace("-", " ").split()
+    return any(
+        model.kind == "datacenter" and model.name.split()[-1].lower() in words for model in situation.catalog.gpus
+    )
+
+
+def as_nvidia_writes(driver: Version) -> str:
+    """Write the version of a driver with the zeros that NVIDIA writes: ``525.60.13``, ``450.80.02``."""
     first, *others = driver.release
     return ".".join([str(first), *(f"{number:02d}" for number in others)])
 
 
-def _architectures(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.variant == "cpu":
+def _architectures(build: TorchBuild, situation: Situation) -> str | None:
+    if build.variant == "cpu":
         return None
-    held = candidate.torch.architectures.get(candidate.variant)
-    for gpu in situation.machine.gpus:
+    held = build.release.architectures.get((situation.platform, build.variant))
+    for gpu in situation.gpus:
         if not gpu.architecture:
             continue
         if held is None:
@@ -126,9 +156,54 @@ def _architectures(candidate: Candidate, situation: Situation) -> str | None:
     return None
 
 
-def _gates(candidate: Candidate, situation: Situation) -> str | None:
-    gate = situation.catalog.gate(situation.family.segmentation.distribution, candidate.segmentation)
-    return None if gate is None or gate.admits(candidate.ops) else f"{gate.distribution} asserts {gate.range}"
+_RELEASE = "release.version"
+BUILD_RULES: tuple[BuildRule, ...] = (
+    BuildRule("platform", (_RELEASE, "wheels"), _platform),
+    BuildRule("glibc", (_RELEASE, "wheels"), _glibc),
+    BuildRule("cuda", ("variant", "source"), _cuda),
+    BuildRule("interpreter", ("interpreter",), _interpreter),
+    BuildRule("python", (_RELEASE, "python", "interpreter"), _python),
+    BuildRule("driver", ("variant",), _driver),
+    BuildRule("architectures", (_RELEASE, "variant"), _architectures),
+)
+
+
+def _prebuilt(candidate: Candidate, situation: Situation) -> str | None:
+    offer = candidate.offer
+    if offer is None:
+        return None
+    if not situation.request.may_use_prebuilt:
+        return "prebuilt wheels are excluded"
+    group = offer.group
+    if group is None:
+        return None
+    glibc = situation.glibc
+    # The page's own file names were compared before; they say it more truly.
+    if offer.file is None and group.glibc and glibc is not None and glibc < Version(group.glibc):
+        return f"the wheels of {offer.source} for this pair need glibc {group.glibc}, here is {glibc}"
+    if candidate.build.variant != "cpu" and group.architectures is not None:
+        held = group.architectures
+        for gpu in situation.gpus:
+            if gpu.architecture and not runs_on(gpu.architecture, held.sass, held.ptx):
+                return f"the ops of {offer.source} hold no code for {gpu.name} ({gpu.architecture})"
+    return None
+
+
+def _build(candidate: Candidate, situation: Situation) -> str | None:
+    if not candidate.is_built:
+        return None
+    if not situation.request.may_build:
+        return "a build is excluded"
+    if situation.platform != _BUILDING:
+        return f"the ops are built on {_BUILDING} alone, not on {situation.platform}"
+    if situation.request.sources:
+        return f"prebuilt ops from {' or '.join(situation.request.sources)} were asked for"
+    if situation.gpus and candidate.build.variant != "cpu":
+        wanted, here = cuda_of(candidate.build.variant).major, situation.toolkit_majors
+        if wanted not in here:
+            named = ", ".join(f"CUDA {major}" for major in here) or "none"
+            return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
+    return None
 
 
 def _breaks(candidate: Candidate, situation: Situation) -> str | None:
@@ -136,7 +211,7 @@ def _breaks(candidate: Candidate, situation: Situation) -> str | None:
     for found in candidate.breaks:
         if found.reject:
             return f"{found.effect} ({found.id})"
-    if request.torch or request.python or request.accepts_cautions:
+    if request.torch or request.python or request.wanted or request.accepts_cautions:
         return None
     for found in candidate.breaks:
         if found.caution:
@@ -144,81 +219,28 @@ def _breaks(candidate: Candidate, situation: Situation) -> str | None:
     return None
 
 
-def _build(candidate: Candidate, situation: Situation) -> str | None:
-    if not candidate.is_built:
-        return None if situation.request.may_use_prebuilt else "prebuilt wheels are excluded"
-    if not situation.request.may_build:
-        return "a build is excluded"
-    if situation.machine.gpus and candidate.variant != "cpu":
-        wanted = cuda_of(candidate.variant).major
-        majors = {Version(kit.version).major for kit in situation.machine.toolkits if kit.nvcc is not None}
-        if wanted not in majors:
-            return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {_named(majors)}"
-    return None
-
-
-def _torch_page(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.torch_source == DEFAULT_INDEX:
-        return None
-    for name, version in candidate.torch_files:
-        reason = _absent(situation, candidate, candidate.torch_source, name, version)
-        if reason:
-            return reason
-    return None
-
-
-def _ops_page(candidate: Candidate, situation: Situation) -> str | None:
-    if candidate.is_built:
-        return None
-    name = situation.family.ops.distribution
-    return _absent(situation, candidate, candidate.ops_source, name, candidate.ops)
-
-
-_RELEASE = "torch.version"
-
-RULES: tuple[Rule, ...] = (
-    Rule("platform", ("torch_source",), _platform),
-    Rule("cuda", ("variant", "torch_source"), _cuda),
-    Rule("interpreter", ("interpreter",), _interpreter),
-    Rule("python", (_RELEASE, "python"), _python),
-    Rule("driver", ("variant",), _driver),
-    Rule("architectures", (_RELEASE, "variant"), _architectures),
-    Rule("gates", ("ops", "segmentation"), _gates),
-    Rule("build", ("variant", "is_built"), _build),
-    Rule("breaks", (_RELEASE, "python", "ops", "segmentation", "is_built"), _breaks),
+OPS_RULES: tuple[tuple[str, Callable[[Candidate, Situation], str | None]], ...] = (
+    ("prebuilt", _prebuilt),
+    ("build", _build),
+    ("breaks", _breaks),
 )
 
-PAGE_RULES: tuple[Rule, ...] = (
-    Rule("torch page", (_RELEASE, "variant", "torch_source", "python"), _torch_page),
-    Rule("ops page", (_RELEASE, "variant", "ops", "ops_source", "python"), _ops_page),
-)
+TORCH_PAGE = "torch page"
 
 
-def _absent(
-    situation: Situation, candidate: Candidate, source_name: str, name: str, version: Version
-) -> str | None:
-    source = situation.catalog.source(source_name)
-    if source is None:
-        return f"there is no source {source_name}"
-    if situation.request.offline:
-        return f"offline: {source_name} was not asked"
-    address = page_address(
-        source,
-        situation.request.mirrors,
-        variant=candidate.variant,
-        series=candidate.series,
-        distribution=name,
-    )
-    page = situation.pages.get(address)
-    if page is None:
-        return f"{source_name} is not known to have {name} for this torch and variant"
-    if page.error:
-        return f"{source_name} did not give its page for this torch and variant: {page.error}"
-    libc = situation.machine.libc
-    if wheel_on(page, name, version, python=candidate.python, variant=candidate.variant, libc=libc):
-        return None
-    return f"{source_name} lists no wheel of this {name} for Python {candidate.python} and this machine"
+def torch_page(build: TorchBuild, situation: Situation, addresses: tuple[tuple[str, str], ...]) -> str | None:
+    """Say why the pages of torch's own index exclude a build, where they do.
 
-
-def _named(majors: set[int]) -> str:
-    return ", ".join(f"CUDA {major}" for major in sorted(majors)) or "none"
+    ``addresses`` are the pages by distribution; one that was not read excludes nothing here.
+    """
+    for (name, version), (_, address) in zip(build.files, addresses, strict=True):
+        page = situation.pages.get(address)
+        if page is None:
+            continue
+        if page.error:
+            if situation.request.trusts_catalog and not page.missing:
+                continue
+            return f"{build.source} did not give its page for this torch and variant: {page.error}"
+        if wheel_on(page, name, version, build, situation) is None:
+            return f"{build.source} lists no wheel of this {name} for Python {build.python} and this machine"
+    return None

@@ -1,116 +1,255 @@
 """Sift the candidates by the rules, and order those that are left.
 
 Preferred, in this order: prebuilt ops over built ones; the family's proven sets; an interpreter that is here
-over one to be fetched; fewer cautions; the proven set that stands first; for a machine without a GPU the
-smaller ``cpu`` build where a source lists it; newer over older.
+over one to be fetched; fewer cautions; the proven set that stands first; torch from where its files are known
+to be; for a machine without a GPU the smaller ``cpu`` build; the default index; newer over older.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from mmsetup.catalog import Family, Proven
-from mmsetup.plan.candidate import DEFAULT_INDEX, Candidate, Situation, candidates
+from mmsetup.catalog import Family
+from mmsetup.catalog.model import parsed
+from mmsetup.plan.breaks import BreakTable
+from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, torch_builds
+from mmsetup.plan.candidate import SDIST, Candidate
+from mmsetup.plan.code import Code, Codes, newest_first
 from mmsetup.plan.model import Rejection
-from mmsetup.plan.rules import PAGE_RULES, RULES, Judge, Rule
+from mmsetup.plan.offers import Offer, Offers, page_addresses
+from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, Judge, torch_page
+from mmsetup.plan.situation import Situation
 
-if TYPE_CHECKING:
-    from packaging.version import Version
-
-__all__ = ["best", "listed", "nearest", "proof_of", "ranked"]
-
-
-def ranked(situation: Situation) -> tuple[list[Candidate], list[Rejection]]:
-    """Give the candidates that pass every rule that needs no page, best first, and why not the others."""
-    passed, rejections = _sifted(candidates(situation), RULES, situation)
-    passed.sort(key=lambda candidate: _rank(candidate, situation))
-    return passed, rejections
+__all__ = ["Selection", "Sifted", "best"]
 
 
-def listed(found: Iterable[Candidate], situation: Situation) -> tuple[list[Candidate], list[Rejection]]:
-    """Give those of the candidates whose files the pages list, in the same order, and why not the others."""
-    return _sifted(found, PAGE_RULES, situation)
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """The candidates that pass every rule, best first, and why not the others."""
+
+    possible: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+
+
+class Selection:
+    """The choice in one situation. What pages say may be changed; all else is looked at once."""
+
+    def __init__(self, situation: Situation) -> None:
+        self.situation = situation
+        self.family: Family = situation.family
+        self._table = BreakTable(situation)
+        self._codes = Codes(situation, self._table)
+        self._judge = Judge(situation)
+        self._choices: dict[tuple[object, ...], list[tuple[Code, int]]] = {}
+        self._builds: list[TorchBuild] = []
+        self._excluded: dict[tuple[str, str], list[str]] = {}
+        for build in torch_builds(situation):
+            objection = next(self._judge.objections(build), None)
+            if objection is None:
+                self._builds.append(build)
+            else:
+                self._excluded.setdefault(objection, []).append(build.described)
+        self._buildable = self._buildable_codes() if situation.request.may_build else ()
+
+    def sifted(self, situation: Situation | None = None) -> Sifted:
+        """Sift with the pages of ``situation``, which differs from the first one in nothing else."""
+        situation = situation or self.situation
+        offers = Offers(situation)
+        excluded = {key: list(found) for key, found in self._excluded.items()}
+        possible: list[Candidate] = []
+        for build in self._builds:
+            addresses = torch_addresses(build, situation)
+            reason = torch_page(build, situation, addresses) if addresses else None
+            if reason is not None:
+                excluded.setdefault((TORCH_PAGE, reason), []).append(build.described)
+                continue
+            confirmed = all(address in situation.pages for _, address in addresses)
+            found_any = False
+            for candidate in self._joined(build, offers, confirmed=confirmed):
+                found_any = found_any or candidate.offer is not None
+                objection = objection_to(candidate, situation)
+                if objection is None:
+                    possible.append(candidate)
+                else:
+                    excluded.setdefault(objection, []).append(candidate.described(self.family))
+            if not found_any and situation.request.may_use_prebuilt:
+                for reason in offers.absence(build):
+                    excluded.setdefault(("ops page", reason), []).append(build.described)
+        possible.sort(key=self.rank)
+        return Sifted(tuple(possible), (*_told(excluded), *self._codes.rejections))
+
+    def wanted_pages(self, candidates: Iterable[Candidate], situation: Situation) -> Iterator[str]:
+        """Give the addresses that would confirm candidates, in the order of these, then those of mirrors."""
+        for candidate in candidates:
+            if candidate.offer is not None and candidate.offer.file is None:
+                yield candidate.offer.page
+            if not candidate.torch_confirmed:
+                yield from (address for _, address in torch_addresses(candidate.build, situation))
+        if situation.request.may_use_prebuilt:
+            offers = Offers(situation)
+            for build in self._builds:
+                yield from (pages[0] for pages in offers.wanted(build))
+
+    def alternatives(self, situation: Situation) -> Iterator[str]:
+        """Give the other spellings of pages that their hosts do not have."""
+        offers = Offers(situation)
+        for build in self._builds:
+            for first, *others in offers.wanted(build):
+                page = situation.pages.get(first)
+                if page is not None and page.missing:
+                    yield from others
+
+    def nearest(self, situation: Situation) -> list[Rejection]:
+        """Tell what excludes the sets that are nearest to possible: those that the fewest rules object to."""
+        offers = Offers(situation)
+        weighed: list[tuple[int, tuple[object, ...], str, tuple[tuple[str, str], ...]]] = []
+        codes = self._buildable_codes()
+        for build in torch_builds(situation):
+            against = tuple(self._judge.objections(build))
+            addresses = torch_addresses(build, situation)
+            reason = torch_page(build, situation, addresses) if addresses else None
+            if reason is not None:
+                against = (*against, (TORCH_PAGE, reason))
+            joined = list(self._joined(build, offers, confirmed=True, codes=codes))
+            if not joined:
+                why = next(iter(offers.absence(build)), "nothing accepts these ops")
+                weighed.append((len(against) + 1, (), build.described, (*against, ("ops page", why))))
+            for candidate in joined:
+                more = tuple(objections_to(candidate, situation))
+                words = candidate.described(self.family)
+                weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
+        fewest = min((count for count, _, _, _ in weighed), default=0)
+        near = sorted((one for one in weighed if one[0] == fewest), key=lambda one: one[1])
+        groups: dict[tuple[str, str], list[str]] = {}
+        for _, _, words, objections in near:
+            key = (", ".join(rule for rule, _ in objections), "; ".join(reason for _, reason in objections))
+            groups.setdefault(key, []).append(words)
+        return [*_told(groups), *self._codes.rejections]
+
+    def rank(self, candidate: Candidate) -> tuple[object, ...]:
+        """Give what candidates are ordered by; the smallest is the best."""
+        build, proof = candidate.build, candidate.proof
+        return (
+            candidate.is_built,
+            proof is None,
+            build.interpreter is None,
+            sum(found.caution for found in candidate.breaks),
+            0 if proof is None else self.family.proven.index(proof),
+            not candidate.torch_confirmed,
+            not self.situation.gpus and build.variant != "cpu",
+            build.source != DEFAULT_INDEX,
+            newest_first(build.release.version),
+            candidate.code.age,
+            0 if build.variant == "cpu" else -int(build.variant.removeprefix("cu")),
+            tuple(-int(number) for number in build.python.split(".")),
+        )
+
+    def _buildable_codes(self) -> tuple[Code, ...]:
+        """Give the codes that differ in what a rule could see when they are built; of equals the newest."""
+        kept: dict[object, Code] = {}
+        for ops in self._codes.ops_versions:
+            for code in self._codes.of(ops):
+                kept.setdefault((code.mask, code.proofs), code)
+        return tuple(kept.values())
+
+    def _joined(
+        self, build: TorchBuild, offers: Offers, *, confirmed: bool, codes: tuple[Code, ...] | None = None
+    ) -> Iterator[Candidate]:
+        """Give the sets with a build: of those that come in one way, only the ones that can be chosen.
+
+        What is built from source, or comes from one page, differs in its versions alone. So of each way there
+        is the best set, and the best one without a caution.
+        """
+        ways: dict[tuple[object, ...], list[Offer]] = {}
+        for offer in offers.of(build):
+            if self._codes.admits(offer.version):
+                ways.setdefault((offer.source, id(offer.group)), []).append(offer)
+        proven = self._proven(build)
+        parts = self._table.of("torch", build.release.version)
+        parts &= self._table.of("python", parsed(build.python or "0"))
+        for way, found in ways.items():
+            by_version = {offer.version: offer for offer in found}
+            chosen = self._chosen(
+                (*way, *by_version),
+                lambda: (code for version in by_version for code in self._codes.of(version)),  # noqa: B023
+                (parts, proven, False),
+            )
+            for code, mask in chosen:
+                yield self._candidate(build, code, by_version[code.ops], mask, confirmed=confirmed)
+        buildable = self._buildable if codes is None else codes
+        for code, mask in self._chosen((SDIST, codes is None), lambda: iter(buildable), (parts, proven, True)):
+            yield self._candidate(build, code, None, mask, confirmed=confirmed)
+
+    def _chosen(
+        self,
+        way: tuple[object, ...],
+        codes: Callable[[], Iterator[Code]],
+        torch: tuple[int, frozenset[int], bool],
+    ) -> list[tuple[Code, int]]:
+        """Give the codes of one way that can be chosen beside a torch, with the breaks that concern them."""
+        key = (*way, *torch)
+        if key not in self._choices:
+            parts, proven, built = torch
+            weighed = []
+            for number, code in enumerate(codes()):
+                mask = self._table.concerning(code.mask, parts, built=built)
+                proof = next((known for known in code.proofs if known in proven), None)
+                cautions = (mask & self._table.cautions).bit_count()
+                rejected = bool(mask & self._table.rejecting)
+                weighed.append(((rejected, proof is None, cautions, proof or 0, code.age), number, code, mask))
+            clean = [one for one in weighed if not one[0][2]]
+            best = dict.fromkeys(min(kind)[1] for kind in (weighed, clean) if kind)
+            self._choices[key] = [weighed[number][2:] for number in best]
+        return self._choices[key]
+
+    def _candidate(
+        self, build: TorchBuild, code: Code, offer: Offer | None, mask: int, *, confirmed: bool
+    ) -> Candidate:
+        proven = self._proven(build)
+        proof = next((self.family.proven[known] for known in code.proofs if known in proven), None)
+        return Candidate(build, code, offer, self._table.named(mask), proof, confirmed)
+
+    def _proven(self, build: TorchBuild) -> frozenset[int]:
+        """Give the numbers of the proven sets with a build's torch and Python."""
+        return frozenset(
+            number
+            for number, proof in enumerate(self.family.proven)
+            if build.release.version == proof.torch and build.python in proof.pythons
+        )
 
 
 def best(situation: Situation) -> Candidate | None:
     """Give the best candidate that passes every rule."""
-    passed, _ = ranked(situation)
-    return next(iter(listed(passed, situation)[0]), None)
+    return next(iter(Selection(situation).sifted().possible), None)
 
 
-def nearest(situation: Situation) -> list[Rejection]:
-    """Tell what excludes the sets that are nearest to possible: those that the fewest rules object to."""
-    judge = Judge((*RULES, *PAGE_RULES), situation)
-    objections = [(candidate, tuple(judge.objections(candidate))) for candidate in candidates(situation)]
-    fewest = min((len(against) for _, against in objections), default=0)
-    near = [(candidate, against) for candidate, against in objections if len(against) == fewest]
-    near.sort(key=lambda pair: _rank(pair[0], situation))
-    return _grouped(near, situation.family)
+def objections_to(candidate: Candidate, situation: Situation) -> Iterator[tuple[str, str]]:
+    """Give the name of each rule of the ops that excludes a candidate, and its reason."""
+    for name, check in OPS_RULES:
+        reason = check(candidate, situation)
+        if reason is not None:
+            yield name, reason
 
 
-def proof_of(candidate: Candidate, family: Family) -> Proven | None:
-    """Give the proof that a set trains, where there is one."""
-    for proof in family.proven:
-        if (
-            candidate.python in proof.pythons
-            and candidate.torch.version == proof.torch
-            and candidate.ops == proof.ops
-            and candidate.segmentation == proof.segmentation
-        ):
-            return proof
-    return None
+def objection_to(candidate: Candidate, situation: Situation) -> tuple[str, str] | None:
+    """Give the first rule of the ops that excludes a candidate, and its reason."""
+    return next(objections_to(candidate, situation), None)
 
 
-def _sifted(
-    wanted: Iterable[Candidate], rules: tuple[Rule, ...], situation: Situation
-) -> tuple[list[Candidate], list[Rejection]]:
-    judge = Judge(rules, situation)
-    passed, excluded = [], []
-    for candidate in wanted:
-        objection = next(judge.objections(candidate), None)
-        if objection is None:
-            passed.append(candidate)
-        else:
-            excluded.append((candidate, (objection,)))
-    return passed, _grouped(excluded, situation.family)
+def torch_addresses(build: TorchBuild, situation: Situation) -> tuple[tuple[str, str], ...]:
+    """Give the pages that list a build's torch and torchvision; none for the default index."""
+    if build.source == DEFAULT_INDEX:
+        return ()
+    source = situation.catalog.source(build.source)
+    if source is None:
+        return ()
+    mirrors = situation.request.mirrors
+    return tuple((name, page_addresses(source, mirrors, build, name)[0]) for name, _ in build.files)
 
 
-def _grouped(
-    excluded: Iterable[tuple[Candidate, tuple[tuple[str, str], ...]]], family: Family
-) -> list[Rejection]:
-    groups: defaultdict[tuple[tuple[str, str], ...], list[Candidate]] = defaultdict(list)
-    for candidate, objections in excluded:
-        groups[objections].append(candidate)
+def _told(excluded: dict[tuple[str, str], list[str]]) -> list[Rejection]:
     return [
-        Rejection(
-            candidate=members[0].described(family),
-            rule=", ".join(rule for rule, _ in objections),
-            reason="; ".join(reason for _, reason in objections),
-            others=len(members) - 1,
-        )
-        for objections, members in groups.items()
+        Rejection(candidates[0], rule, reason, len(candidates) - 1)
+        for (rule, reason), candidates in excluded.items()
     ]
-
-
-def _rank(candidate: Candidate, situation: Situation) -> tuple[object, ...]:
-    proof = proof_of(candidate, situation.family)
-    return (
-        candidate.is_built,
-        proof is None,
-        candidate.interpreter is None,
-        sum(found.caution for found in candidate.breaks),
-        0 if proof is None else situation.family.proven.index(proof),
-        not situation.machine.gpus and candidate.variant != "cpu",
-        candidate.torch_source != DEFAULT_INDEX,
-        _newest_first(candidate.torch.version),
-        _newest_first(candidate.ops),
-        _newest_first(candidate.segmentation),
-        0 if candidate.variant == "cpu" else -int(candidate.variant.removeprefix("cu")),
-        tuple(-int(number) for number in candidate.python.split(".")),
-    )
-
-
-def _newest_first(version: Version) -> tuple[int, ...]:
-    return tuple(-number for number in (*version.release, 0, 0, 0)[:4])

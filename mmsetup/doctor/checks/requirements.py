@@ -68,9 +68,10 @@ def declared(context: Context) -> Iterator[Observation]:
 def undeclared(context: Context) -> Iterator[Observation]:
     """Observe what is imported, not declared and not there."""
     family = context.family
-    if family is not None and context.environment.version_of(family.ops.distribution):
-        for line in family.ops.omits:
-            yield from _absent(context, Requirement(line), f"{family.ops.distribution}: {family.ops.source}")
+    for part in (family.ops, *family.members) if family else ():
+        if context.environment.version_of(part.distribution):
+            for line in part.omits:
+                yield from _absent(context, Requirement(line), f"{part.distribution}: {part.source}")
     for one in context.stack:
         for extra in _IMPORTED_EXTRAS.get(one.name, ()):
             for wanted in requirements_of(one, context.markers, extra):

@@ -33,8 +33,7 @@ def refused(context: Context) -> Iterator[Observation]:
             found = context.module_version(gate.on)
             if found is None or gate.admits(found):
                 continue
-            upper = "<=" if gate.maximum_inclusive else "<"
-            accepted = f">={gate.minimum},{upper}{gate.maximum}"
+            accepted = gate.range.removeprefix(f"{gate.on} ")
             owner = next((owner.name for owner in context.owners(gate.on)), gate.on)
             yield Observation(
                 "error",
@@ -116,8 +115,7 @@ def _gates(context: Context, one: Distribution) -> tuple[Gate, ...]:
     version = parsed(one.version)
     if read_any or version is None:
         return tuple(read)
-    known = context.catalog.gate(one.name, version)
-    return (known,) if known else ()
+    return context.catalog.gates_of(one.name, version)
 
 
 def _within(context: Context, owner: str, accepted: str) -> str:
