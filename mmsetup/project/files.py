@@ -14,7 +14,7 @@ from pathlib import Path
 from mmsetup.errors import RequestError
 from mmsetup.project.model import Text
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "printable"]
 
 _FILES = 5000
 _TOTAL = 20 << 20
@@ -123,7 +123,7 @@ class Reading:
         self.bytes_read += len(raw)
         # Not splitlines(), which also splits at form feeds and other marks that end no line of Python.
         lines = re.split(r"\r\n|\r|\n", text)
-        yield Text(_printable(relative), tuple(lines))
+        yield Text(printable(relative), tuple(lines))
 
 
 # Links are not followed: what they lead to is read where it is, or is no part of the project.
@@ -153,12 +153,13 @@ def _decoded(raw: bytes) -> str | None:
     return raw.decode(encoding or "utf-8", errors="replace").replace("\0", "")
 
 
-def _printable(name: str) -> str:
-    return name.encode("utf-8", errors="replace").decode()
+def printable(path: Path | str) -> str:
+    """Give a path as text that can be shown: names on disk need not be in any encoding."""
+    return os.fspath(path).encode("utf-8", errors="replace").decode()
 
 
 def _unreadable(path: Path, reason: str) -> RequestError:
     return RequestError(
-        f"cannot read the project {_printable(str(path))!r}: {reason}",
+        f"cannot read the project {printable(path)!r}: {reason}",
         remedy="mmsetup plan --for FOLDER  # or a file of the project, that can be read",
     )

@@ -14,7 +14,7 @@ from mmsetup.project.commands import commands, from_images
 from mmsetup.project.configs import read_config
 from mmsetup.project.copies import read_copy
 from mmsetup.project.declared import declared, is_aside
-from mmsetup.project.files import Reading
+from mmsetup.project.files import Reading, printable
 from mmsetup.project.imports import read_imports, read_imports_by_line
 from mmsetup.project.model import Evidence, ProjectWish, Text, gathered
 from mmsetup.project.notebooks import cells
@@ -36,7 +36,7 @@ def read_project(path: Path) -> ProjectWish:
         RequestError: there is nothing at the path, it cannot be read, or nothing in it tells a family.
     """
     table = rules()
-    reading = Reading(path.expanduser())
+    reading = Reading(path)
     read = [(_rank(text), _evidence(text, table)) for text in reading.texts()]
     # Requirements files are about the project; readmes tell of every way there is to install it.
     evidence = gathered(found for _, found in sorted(read, key=lambda pair: pair[0]))
@@ -150,14 +150,14 @@ def _pins(requirements: tuple[str, ...]) -> Iterator[str]:
 def _unparsed(evidence: Evidence) -> Iterator[str]:
     if evidence.unparsed:
         count = len(evidence.unparsed)
-        yield f"{count} file(s) are not of this Python, such as {evidence.unparsed[0]}: read line by line"
+        yield f"{count} file(s) could not be parsed, such as {evidence.unparsed[0]}: read line by line"
 
 
 def _untold(reading: Reading, evidence: Evidence) -> RequestError:
     used = sorted(evidence.packages | evidence.optional | evidence.named)
     seen = f"; it uses {', '.join(used)}, but no name that tells the generations apart" if used else ""
     return RequestError(
-        f"nothing in {str(reading.root)!r} tells which family it was written for{seen}",
+        f"nothing in {printable(reading.root)!r} tells which family it was written for{seen}",
         remedy="mmsetup plan --family mmcv-full  # or mmcv, onedl",
         evidence=[
             f"{reading.files_read} files were read",

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
 __all__ = ["chain", "dict_of", "nodes", "parsed"]
 
 _LONGEST_CHAIN = 100
+# Python 3.10 turns a tree into objects without a look at its depth and dies of 200,000 levels; two characters
+# make one (1+1+1).
+_LARGEST = 128 << 10 if sys.version_info < (3, 11) else 1 << 30
 _GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
 def parsed(lines: Sequence[str]) -> ast.Module | None:
     """Give the tree, or nothing where the text is not of this Python."""
+    source = "\n".join(lines)
+    if len(source) > _LARGEST:
+        return None
     try:
         # Escapes and literals that newer Pythons warn of are no matter of the reader.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse("\n".join(lines))
+            return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

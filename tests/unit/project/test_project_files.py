@@ -101,11 +101,19 @@ def test_code_of_another_python_is_read_line_by_line(tmp_path: Path) -> None:
     wish = read_project(tmp_path)
     assert [clue.line for clue in wish.clues] == [2, 3]
     assert wish.packages == ("mmdet",)
-    assert wish.notes == ("1 file(s) are not of this Python, such as a.py: read line by line",)
+    assert wish.notes == ("1 file(s) could not be parsed, such as a.py: read line by line",)
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 300, "-" * 90_000 + "1", "x = " + "1+" * 90_000 + "1", "a" + ".b" * 90_000]
+    "text",
+    [
+        "(" * 300,
+        "-" * 90_000 + "1",
+        "x = " + "1+" * 250_000 + "1",
+        "a" + ".b" * 250_000,
+        "f" + "()" * 250_000,
+    ],
+    ids=["brackets", "signs", "sums", "attributes", "calls"],
 )
 def test_code_that_is_nested_without_end_does_no_harm(tmp_path: Path, text: str) -> None:
     put(tmp_path / "a.py", f"import mmcv.runner\n{text}\n")
@@ -160,3 +168,32 @@ def test_no_content_raises_anything_else(tmp_path: Path, name: str, content: byt
         with contextlib.suppress(RequestError):
             read_project(asked)
     path.unlink()
+
+
+def test_a_folder_that_cannot_be_read_is_refused_at_the_top_and_left_out_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "a.py")
+    put(tmp_path / "closed" / "b.py", "import mmengine\n")
+    closed = [tmp_path / "closed"]
+    scandir = os.scandir
+
+    def refusing(folder: Path) -> object:
+        # Permissions do not hold where the tests run as root.
+        if folder in closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(files.os, "scandir", refusing)
+    wish = read_project(tmp_path)
+    assert wish.against == ()
+    assert wish.notes == ("left out: 1 folders that cannot be read",)
+    closed.append(tmp_path)
+    with pytest.raises(RequestError, match=r"cannot read the project .*: Permission denied"):
+        read_project(tmp_path)
+
+
+def test_a_name_in_no_encoding_can_be_shown(tmp_path: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")))
+    shown = str(read_project(tmp_path).clues[0])
+    assert shown.encode("utf-8").startswith(b"?.py:1: ")
