@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,12 +38,12 @@ MOST_RELOAD_ERROR = 1e-5
 """Largest difference of a class probability between the trained and the loaded model."""
 
 LEAST_AGREEMENT = 0.999
-"""Share of pixels that ``inference_segmentor`` labels alike with the trained and the loaded model."""
+"""Share of pixels of image files that ``mmseg.apis`` labels alike with the trained and the loaded model."""
 
 EXPECTED_OPS = ("nms", "roi_align", "deform_conv2d", "modulated_deform_conv2d", "sigmoid_focal_loss")
 
 _NOT_FOR = {("sigmoid_focal_loss", "cpu")}
-"""mmcv 1.x has no CPU kernel of these: ``implementation for device cpu not found``."""
+"""mmcv, 1.x and 2.x, has no CPU kernel of these: ``implementation for device cpu not found``."""
 
 _MEANINGS = (
     ("No module named 'mmcv._ext'", "mmcv is installed without its compiled operators"),
@@ -51,14 +52,23 @@ _MEANINGS = (
     ("libcudart", "the operators were compiled for another CUDA than torch brings"),
     ("libGL.so", "opencv wants a desktop's libraries; opencv-python-headless does not"),
     ("unexpected keyword argument 'verify'", "this yapf is newer than mmcv can use"),
-    ("is incompatible. Please install mmcv", "these versions of mmcv and mmsegmentation refuse each other"),
+    ("is used but incompatible", "these versions of the stack refuse each other"),
+    ("No module named 'ftfy'", "mmsegmentation imports ftfy and regex, and does not declare them"),
+    (
+        "Weights only load failed",
+        "this torch loads plain weights alone, and this stack does not ask for more",
+    ),
 )
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes a terminal write bold: torch puts it into its messages."""
 
 
 def explained(raised: str) -> str:
-    """Put what an exception means in plain words before it, where it is one of the usual ones."""
+    """Put what an exception means in plain words before its first line, where it is one of the usual ones."""
+    raised = _STYLE.sub("", raised)
     meaning = next((words for sign, words in _MEANINGS if sign in raised), "")
-    return f"{meaning}: {raised}" if meaning else raised
+    return f"{meaning}: {raised.splitlines()[0]}" if meaning else raised
 
 
 def judge_op(measured: Mapping[str, Any]) -> SmokeCheck:

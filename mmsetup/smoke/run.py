@@ -20,12 +20,12 @@ from mmsetup.process import Completed, clean_environment, stream
 from mmsetup.progress import Progress, Silent
 from mmsetup.smoke import judge
 from mmsetup.smoke.events import ProtocolError
+from mmsetup.smoke.family import family_of
 from mmsetup.smoke.listener import Heard, Listener
 from mmsetup.smoke.report import Failure, Recipe, SmokeCheck, SmokeReport
 
 __all__ = ["smoke"]
 
-_FAMILY = "mmseg0"
 _PAYLOAD = Path(mmsetup.payload.__file__).parent / "smoke"
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _MOST_THREADS = 8
@@ -53,7 +53,8 @@ def smoke(
 
     Raises:
         RequestError: a device or a seed that does not exist.
-        TargetError: there is no environment, or ``output`` cannot be written.
+        TargetError: there is no environment, it holds no mmsegmentation that the payload knows, or ``output``
+            cannot be written.
     """
     if not _DEVICE.fullmatch(device):
         raise RequestError(f"{device!r} is no device", remedy="--device auto, cpu, cuda or cuda:1")
@@ -61,13 +62,14 @@ def smoke(
         raise RequestError(f"the seed {seed} is not between 0 and {2**31 - 1}", remedy="--seed 0")
     recipe = recipe or Recipe()
     target = look_at(environment)
+    family = family_of(target)
     python = target.interpreter.path
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mmsetup-smoke-", ignore_cleanup_errors=True) as scratch:
         keep = _folder(output or Path(scratch) / "output")
         listener = Listener(progress or Silent())
         job = {
-            "family": _FAMILY,
+            "family": family,
             "seed": seed,
             "device": device,
             "threads": min(cpu(Host()).usable_cores, _MOST_THREADS),

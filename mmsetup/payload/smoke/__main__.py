@@ -1,10 +1,11 @@
 """Train a small model on the built-in data set, and check the compiled ops, inside the target interpreter.
 
-Started as ``python -I -B -u <this folder> <job file>``. The job is a JSON object: ``family`` (``mmseg0``,
-what knows the stack), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``), ``threads``,
-``iterations``, ``batch``, ``train_images``, ``validation_images``, ``scratch`` (a folder to fill, which is
-removed when the run is ended early) and ``output`` (the folder of what stays). What happens is told in JSON
-lines on standard output; logs go to standard error. This measures and does not judge: that is the parent's.
+Started as ``python -I -B -u <this folder> <job file>``. The job is a JSON object: ``family`` (what knows the
+stack: ``mmseg0`` or ``mmseg1``), ``seed``, ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:1``),
+``threads``, ``iterations``, ``batch``, ``train_images``, ``validation_images``, ``scratch`` (a folder to
+fill, which is removed when the run is ended early) and ``output`` (the folder of what stays). What happens is
+told in JSON lines on standard output; logs go to standard error. This measures and does not judge: that is
+the parent's.
 """
 
 import importlib
@@ -21,7 +22,11 @@ _FAMILIES = {
     "mmseg0": (
         "smoke_mmseg0",
         ("numpy", "cv2", "torch", "torchvision", "mmcv", "mmcv.ops", "mmseg", "mmseg.apis"),
-    )
+    ),
+    "mmseg1": (
+        "smoke_mmseg1",
+        ("numpy", "cv2", "torch", "torchvision", "mmengine", "mmcv", "mmcv.ops", "mmseg", "mmseg.apis"),
+    ),
 }
 """The module that knows a family, and what it imports: one by one, so that the one that fails is named."""
 

@@ -3,15 +3,13 @@
 import copy
 import os
 import shutil
-import time
 
 import cv2
 import mmcv
 import mmseg
 import numpy as np
 import smoke_bench
-import smoke_ops
-import smoke_pictures
+import smoke_steps
 import torch
 import torchvision
 from mmcv.parallel import collate
@@ -27,7 +25,6 @@ from mmseg.datasets import build_dataloader, build_dataset
 from mmseg.models import build_segmentor
 from mmseg.utils import build_dp
 
-_DATA = "tools_on_a_bench"
 _CONFIG = ".mim/configs/sem_fpn/fpn_r50_512x1024_80k_cityscapes.py"
 _NORMALIZE = {"type": "Normalize", "mean": [128.0] * 3, "std": [64.0] * 3, "to_rgb": True}
 _OF_THE_ORIGINAL = (
@@ -41,19 +38,16 @@ _OF_THE_ORIGINAL = (
 )
 """Variables of the original config that describe its own data set, and that nothing refers to any more."""
 _WIDTH = 16
-_SHOWN = 8
-_TELL_SECONDS = 0.4
 
 
 def run(job, speaker):
     """Check the ops, draw, train, evaluate, save, load and infer; tell what was measured."""
-    device = _device(job)
-    _tell_versions(speaker, device)
+    device = smoke_steps.choose_device(job)
+    smoke_steps.tell_versions(speaker, device, (torch, torchvision, mmcv, mmseg, np, cv2))
     speaker.stage("ops")
-    _check_ops(speaker)
+    smoke_steps.check_ops(speaker)
     speaker.stage("data")
-    data = os.path.join(job["output"], _DATA)
-    _draw(job, data)
+    data = smoke_steps.draw(job)
     speaker.stage("train")
     config = _config(job, data, device)
     model, checkpoint = _train(job, config, device, speaker)
@@ -65,47 +59,6 @@ def run(job, speaker):
     speaker.stage("infer")
     files["pictures"] = _infer(job, (model, fresh), config, data, speaker)
     speaker.say("files", **files)
-
-
-def _device(job):
-    torch.set_num_threads(job["threads"])
-    cv2.setNumThreads(0)
-    wanted = job["device"]
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise RuntimeError("torch %s cannot use a GPU here" % torch.__version__)
-        device = torch.device("cuda", device.index or 0)
-        torch.cuda.set_device(device)
-    return device
-
-
-def _tell_versions(speaker, device):
-    modules = (torch, torchvision, mmcv, mmseg, np, cv2)
-    versions = {module.__name__: str(module.__version__) for module in modules}
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    speaker.say(
-        "versions", versions=versions, device=str(device), device_name=name, threads=torch.get_num_threads()
-    )
-
-
-def _check_ops(speaker):
-    # TF32 rounds products to 10 bits: two right kernels would differ.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    for device in ["cpu"] + ["cuda:%d" % index for index in range(torch.cuda.device_count())]:
-        for measurement in smoke_ops.check(device):
-            speaker.say("op", **measurement)
-
-
-def _draw(job, data):
-    # What another seed left in the same output folder would be trained on as well.
-    shutil.rmtree(data, ignore_errors=True)
-    # Far apart, so that no image of one split or of another run is an image of this validation.
-    first = 1000000 * (job["seed"] % 1000)
-    smoke_bench.write(data, "train", range(first, first + job["train_images"]))
-    smoke_bench.write(data, "val", range(first + 500000, first + 500000 + job["validation_images"]))
 
 
 def _config(job, data, device):
@@ -198,27 +151,12 @@ def _data(job, data):
 
 
 def _train(job, config, device, speaker):
-    losses = []
-    began = time.monotonic()
-    told = [began]
-
     @HOOKS.register_module(name="SmokeProgress", force=True)
     class SmokeProgress(Hook):
         """Tell the loss and the time left as the training goes."""
 
         def after_train_iter(self, runner):
-            losses.append(float(runner.outputs["log_vars"]["loss"]))
-            now = time.monotonic()
-            if now - told[0] >= _TELL_SECONDS or len(losses) in (1, runner.max_iters):
-                told[0] = now
-                recent = losses[-20:]
-                speaker.say(
-                    "iteration",
-                    iteration=len(losses),
-                    total=runner.max_iters,
-                    loss=sum(recent) / len(recent),
-                    seconds_left=(now - began) / len(losses) * (runner.max_iters - len(losses)),
-                )
+            losses.take(float(runner.outputs["log_vars"]["loss"]))
 
     os.makedirs(config.work_dir)
     set_random_seed(job["seed"])
@@ -228,9 +166,9 @@ def _train(job, config, device, speaker):
     dataset = build_dataset(config.data.train)
     hooked = copy.deepcopy(config)
     hooked.custom_hooks = [{"type": "SmokeProgress"}]
-    began = time.monotonic()
+    losses = smoke_steps.Losses(speaker, job["iterations"])
     train_segmentor(model, [dataset], hooked, distributed=False, validate=False, timestamp="smoke", meta={})
-    speaker.say("training", iterations=len(losses), losses=losses, seconds=round(time.monotonic() - began, 3))
+    losses.tell()
     checkpoint = os.path.join(config.work_dir, "iter_%d.pth" % job["iterations"])
     return model.to(device).eval(), checkpoint
 
@@ -272,7 +210,7 @@ def _dump(job, config, checkpoint):
     )
     for split in (lasting.data.train.dataset, lasting.data.val, lasting.data.test):
         # mmcv puts the folder of the config in here when it loads it.
-        split.data_root = "{{ fileDirname }}/" + _DATA
+        split.data_root = "{{ fileDirname }}/" + smoke_steps.DATA
     lasting.dump(files["config"])
     return files
 
@@ -281,7 +219,8 @@ def _reload(model, files, config, device, speaker):
     """Load the checkpoint into a new model and compare what both say of the first validation images."""
     fresh = init_segmentor(files["config"], files["checkpoint"], device=str(device))
     dataset = build_dataset(config.data.val, {"test_mode": True})
-    batch = collate([dataset[index] for index in range(min(_SHOWN, len(dataset)))], samples_per_gpu=_SHOWN)
+    shown = min(smoke_steps.SHOWN, len(dataset))
+    batch = collate([dataset[index] for index in range(shown)], samples_per_gpu=shown)
     images, metas = batch["img"][0].to(device), batch["img_metas"][0].data[0]
     with torch.no_grad():
         before, after = (each.inference(images, metas, False) for each in (model, fresh))
@@ -292,23 +231,8 @@ def _reload(model, files, config, device, speaker):
 def _infer(job, models, config, data, speaker):
     model, fresh = models
     model.cfg = config
-    rows = []
-    same = total = 0
-    names = sorted(os.listdir(os.path.join(data, "img_dir", "val")))[:_SHOWN]
-    for name in names:
-        file = os.path.join(data, "img_dir", "val", name)
-        truth = cv2.imread(os.path.join(data, "ann_dir", "val", name), cv2.IMREAD_UNCHANGED)
-        prediction, trained = (np.asarray(inference_segmentor(each, file)[0]) for each in (fresh, model))
-        if prediction.shape != truth.shape:
-            raise ValueError("inference gave %s for an image of %s" % (prediction.shape, truth.shape))
-        same += int((prediction == trained).sum())
-        total += truth.size
-        rows.append((cv2.imread(file), truth, prediction))
-    speaker.say("inference", images=len(names), agreement=same / total)
-    overlay = os.path.join(job["output"], "overlay.png")
-    first = os.path.join(data, "img_dir", "val", names[0])
-    shown = fresh.show_result(first, [rows[0][2]], palette=smoke_bench.PALETTE, opacity=0.5)
-    smoke_pictures.write_enlarged(overlay, shown)
-    samples = os.path.join(job["output"], "samples.png")
-    smoke_pictures.write(samples, rows, smoke_bench.CLASSES, smoke_bench.PALETTE)
-    return [samples, overlay]
+    samples, first = smoke_steps.segment_files(
+        data, lambda file: [inference_segmentor(each, file)[0] for each in (fresh, model)], speaker
+    )
+    overlay = fresh.show_result(first, [samples[0][2]], palette=smoke_bench.PALETTE, opacity=0.5)
+    return smoke_steps.write_pictures(job, samples, overlay)

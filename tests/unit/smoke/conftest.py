@@ -35,13 +35,38 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _claim(environment: Path, name: str, version: str) -> None:
+    (site,) = environment.glob("lib/python3*/site-packages")
+    folder = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+    )
+
+
+@pytest.fixture(scope="session")
+def claim() -> Callable[[Path, str, str], None]:
+    """Give what puts metadata into an environment that says that a distribution of that version is there."""
+    return _claim
+
+
+@pytest.fixture(scope="session")
+def hollow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a virtual environment whose metadata names mmsegmentation, and that holds nothing."""
+    folder = tmp_path_factory.mktemp("hollow") / "env"
+    venv.create(folder, symlinks=True, with_pip=False)
+    _claim(folder, "mmsegmentation", "0.30.0")
+    return folder
+
+
 @pytest.fixture
-def stack_of(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
+def stack_of(tmp_path: Path) -> Callable[..., Path]:
     """Give what makes an environment that holds modules with the given text, by dotted name."""
 
-    def make(modules: dict[str, str]) -> Path:
+    def make(modules: dict[str, str], segmentation: str = "0.30.0") -> Path:
         folder = tmp_path / "stack"
         venv.create(folder, symlinks=True, with_pip=False)
+        _claim(folder, "mmsegmentation", segmentation)
         (site,) = folder.glob("lib/python3*/site-packages")
         for name, text in modules.items():
             package = site.joinpath(*name.split("."))

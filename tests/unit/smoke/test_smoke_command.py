@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import typer
@@ -23,17 +22,17 @@ def run(*args):
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
-def test_a_good_run_ends_with_0_and_the_numbers(child, tmp_path):
+def test_a_good_run_ends_with_0_and_the_numbers(child, tmp_path, hollow):
     child(GOOD + END)
-    done = run("--python", sys.executable, "--output", tmp_path / "kept")
+    done = run("--python", hollow / "bin" / "python", "--output", tmp_path / "kept")
     assert done.exit_code == 0
     for words in ("passed in", "hammer", "0.850", "chance (all bench)", "0.200", "samples.png"):
         assert words in done.stdout
 
 
-def test_json_is_one_document_and_nothing_else(child):
+def test_json_is_one_document_and_nothing_else(child, hollow):
     child(GOOD + END)
-    done = run("--python", sys.executable, "--json")
+    done = run("--python", hollow / "bin" / "python", "--json")
     assert done.exit_code == 0
     document = json.loads(done.stdout)
     assert document["schema"] == "mmsetup.smoke/1"
@@ -42,15 +41,15 @@ def test_json_is_one_document_and_nothing_else(child):
     assert document["output"] is None
 
 
-def test_a_failed_run_is_an_error_with_evidence_and_a_remedy(bare):
-    done = run("--env", bare)
+def test_a_failed_run_is_an_error_with_evidence_and_a_remedy(hollow):
+    done = run("--env", hollow)
     assert isinstance(done.exception, CheckFailedError)
     assert any("No module named 'numpy'" in line for line in done.exception.evidence)
-    assert done.exception.remedy == f"mmsetup doctor --env {bare}"
+    assert done.exception.remedy == f"mmsetup doctor --env {hollow}"
 
 
-def test_a_failed_run_as_json_is_still_one_document(bare):
-    done = run("--env", bare, "--json")
+def test_a_failed_run_as_json_is_still_one_document(hollow):
+    done = run("--env", hollow, "--json")
     assert done.exit_code == 1
     document = json.loads(done.stdout)
     assert document["passed"] is False
@@ -63,9 +62,9 @@ def test_two_environments_are_refused(bare):
 
 
 @pytest.mark.parametrize("width", [40, 100])
-def test_a_crash_is_told_with_its_stage_and_its_last_lines(child, width, capsys):
+def test_a_crash_is_told_with_its_stage_and_its_last_lines(child, width, capsys, hollow):
     child('say("stage", name="train")\nprint("[last] words", file=sys.stderr, flush=True)\nos.abort()\n')
-    show_smoke(smoke(Path(sys.executable)), Console(width=width))
+    show_smoke(smoke(hollow), Console(width=width))
     told = capsys.readouterr().out
     assert "killed by SIGABRT (in train)" in told
     assert "[last] words" in told

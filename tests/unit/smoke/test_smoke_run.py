@@ -39,7 +39,6 @@ for name in names.values():
 say("files", checkpoint=names["checkpoint.pth"], config=names["config.py"], pictures=[names["samples.png"]])
 say("end")
 """
-HERE = Path(sys.executable)
 
 
 class Recorder:
@@ -56,10 +55,10 @@ class Recorder:
         self.updates.append((text, done, total, seconds_left))
 
 
-def test_a_good_run_is_reported(child, tmp_path):
+def test_a_good_run_is_reported(child, tmp_path, hollow):
     child(GOOD + END)
     progress = Recorder()
-    report = smoke(HERE, output=tmp_path / "kept", seed=7, progress=progress)
+    report = smoke(hollow, output=tmp_path / "kept", seed=7, progress=progress)
     assert report.passed
     assert report.failure is None
     assert (report.seed, report.device, report.mean_iou, report.chance_mean_iou) == (7, "cpu", 0.9, 0.2)
@@ -76,43 +75,43 @@ def test_a_good_run_is_reported(child, tmp_path):
     assert kept["passed"] is True
 
 
-def test_without_an_output_nothing_is_kept(child, tmp_path, monkeypatch):
+def test_without_an_output_nothing_is_kept(child, tmp_path, monkeypatch, hollow):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     child(GOOD + END)
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert report.passed
     assert (report.output, report.pictures, report.checkpoint, report.config) == (None, (), None, None)
     assert [path.name for path in tmp_path.iterdir()] == ["child.py"]
 
 
-def test_what_others_print_is_no_harm(child):
+def test_what_others_print_is_no_harm(child, hollow):
     child("print('hello from a .pth file'); print('{broken'); print('[1, 2]', flush=True)" + GOOD + END)
-    assert smoke(HERE).passed
+    assert smoke(hollow).passed
 
 
-def test_a_low_score_fails_and_says_by_how_much(child):
+def test_a_low_score_fails_and_says_by_how_much(child, hollow):
     child(GOOD.replace("mean_iou=0.9", "mean_iou=0.61") + END)
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert not report.passed
     (failed,) = [check for check in report.checks if not check.passed]
     assert (failed.measured, failed.threshold) == (0.61, 0.8)
     assert "0.610" in failed.detail
 
 
-def test_an_operator_that_nobody_measured_fails(child):
+def test_an_operator_that_nobody_measured_fails(child, hollow):
     child(GOOD.replace('"roi_align", ', "") + END)
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert [check.name for check in report.checks if not check.passed] == ["roi_align"]
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGILL"])
-def test_a_crash_names_the_signal_and_where(child, name):
+def test_a_crash_names_the_signal_and_where(child, name, hollow):
     child(
         'say("stage", name="import"); say("importing", module="mmcv.ops")\n'
         'print("the last words", file=sys.stderr, flush=True)\n'
         f"os.kill(os.getpid(), signal.{name})\ntime.sleep(60)\n"
     )
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert not report.passed
     assert report.failure is not None
     assert report.failure.signal == name
@@ -121,40 +120,40 @@ def test_a_crash_names_the_signal_and_where(child, name):
     assert name in report.checks[-1].detail
 
 
-def test_a_hang_is_ended_when_there_is_no_sign_of_life(child):
+def test_a_hang_is_ended_when_there_is_no_sign_of_life(child, hollow):
     child('say("stage", name="train")\ntime.sleep(60)\n')
-    report = smoke(HERE, silence_limit=0.5)
+    report = smoke(hollow, silence_limit=0.5)
     assert report.failure is not None
     assert "no sign of life for 0.5 s" in report.failure.message
     assert report.failure.stage == "train"
     assert report.total_seconds < 10
 
 
-def test_a_chatterer_is_ended_at_the_time_limit(child):
+def test_a_chatterer_is_ended_at_the_time_limit(child, hollow):
     child("while True:\n    print('.', flush=True)\n    time.sleep(0.05)\n")
-    report = smoke(HERE, time_limit=0.8, silence_limit=0.5)
+    report = smoke(hollow, time_limit=0.8, silence_limit=0.5)
     assert report.failure is not None
     assert "time limit of 0.8 s" in report.failure.message
 
 
 @pytest.mark.parametrize("status", [0, 1, 3])
-def test_an_end_without_a_result_fails(child, status):
+def test_an_end_without_a_result_fails(child, status, hollow):
     child(GOOD + f"sys.exit({status})\n")
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert not report.passed
     assert report.failure is not None
     assert f"exit status {status} and no result" in report.failure.message
 
 
-def test_an_event_that_is_not_understood_fails(child):
+def test_an_event_that_is_not_understood_fails(child, hollow):
     child('say("iteration", iteration="three", total=9, loss=1.0, seconds_left=1.0)\ntime.sleep(60)\n')
-    report = smoke(HERE)
+    report = smoke(hollow)
     assert report.failure is not None
     assert "iteration.iteration is 'three'" in report.failure.message
 
 
-def test_an_environment_without_the_stack_fails_with_the_missing_name(bare):
-    report = smoke(bare)
+def test_an_environment_without_the_stack_fails_with_the_missing_name(hollow):
+    report = smoke(hollow)
     assert not report.passed
     assert report.failure is not None
     assert report.failure.stage == "import, numpy"
@@ -210,15 +209,15 @@ def _lives(pid):
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "", "CPU"])
-def test_a_device_that_does_not_exist_is_refused(device):
+def test_a_device_that_does_not_exist_is_refused(device, hollow):
     with pytest.raises(RequestError, match="is no device"):
-        smoke(HERE, device=device)
+        smoke(hollow, device=device)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
-def test_a_seed_out_of_range_is_refused(seed):
+def test_a_seed_out_of_range_is_refused(seed, hollow):
     with pytest.raises(RequestError, match="seed"):
-        smoke(HERE, seed=seed)
+        smoke(hollow, seed=seed)
 
 
 def test_an_environment_that_is_not_there_is_refused(tmp_path):
@@ -226,9 +225,9 @@ def test_an_environment_that_is_not_there_is_refused(tmp_path):
         smoke(tmp_path / "nowhere")
 
 
-def test_an_output_that_is_a_file_is_refused(child, tmp_path):
+def test_an_output_that_is_a_file_is_refused(child, tmp_path, hollow):
     child(GOOD + END)
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(TargetError, match="cannot hold the results"):
-        smoke(HERE, output=tmp_path / "taken")
+        smoke(hollow, output=tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
