@@ -1,3 +1,5 @@
+"""Pages asked for all at once, and never for longer than there is time."""
+
 from __future__ import annotations
 
 import socket
@@ -5,19 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mmsetup.catalog import IndexFile, read_pages
-from mmsetup.catalog.pages import files_of
+from mmsetup.catalog import read_pages
 
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer
 
-BASE = "https://index.test/mmcv/dist/cu117/torch1.13.0/index.html"
 WHEEL = "mmcv_full-1.7.1-cp310-cp310-manylinux1_x86_64.whl"
 
 
@@ -58,77 +55,17 @@ def dripping() -> Iterator[str]:
         thread.join(5)
 
 
-def test_flat_pages_with_relative_links_and_quoted_names() -> None:
-    html = (
-        f'<a href="../torch1.13.0/{WHEEL}">a</a>'
-        '<a href="torch-1.13.1%2Bcu117-cp310-cp310-linux_x86_64.whl#sha256=' + "AB" * 32 + '">b</a>'
-        '<a href="/mmcv-full-1.7.1.tar.gz#md5=1">c</a><a href="index.html">d</a><a>e</a>'
-    )
-    assert files_of(html, BASE) == (
-        IndexFile(WHEEL, f"https://index.test/mmcv/dist/cu117/torch1.13.0/{WHEEL}"),
-        IndexFile(
-            "torch-1.13.1+cu117-cp310-cp310-linux_x86_64.whl",
-            "https://index.test/mmcv/dist/cu117/torch1.13.0/torch-1.13.1%2Bcu117-cp310-cp310-linux_x86_64.whl",
-            "ab" * 32,
-        ),
-        IndexFile("mmcv-full-1.7.1.tar.gz", "https://index.test/mmcv-full-1.7.1.tar.gz"),
-    )
-
-
-def test_a_base_element_moves_the_links() -> None:
-    (file,) = files_of(f'<base href="https://files.test/x/"><a href="{WHEEL}">a</a>', BASE)
-    assert file.url == f"https://files.test/x/{WHEEL}"
-
-
-@pytest.mark.parametrize(
-    "href",
-    [
-        f"file:///etc/{WHEEL}",
-        "../../../../../etc/passwd",
-        f"javascript:alert('{WHEEL}')",
-        f"ftp://index.test/{WHEEL}",
-        f"http://index.test/{WHEEL}",
-        f"..%2F..%2F{WHEEL}",
-        f"..%5C{WHEEL}",
-        f"https://[broken/{WHEEL}",
-        f"--index-url%20x-{WHEEL}",
-        "x" * 300 + ".whl",
-        "a%0Ab.whl",
-    ],
-)
-def test_links_that_no_index_needs_are_left_out(href: str) -> None:
-    assert files_of(f'<a href="{href}">x</a>', BASE) == ()
-
-
-def test_nothing_in_an_address_can_be_read_as_something_else_in_a_requirements_file() -> None:
-    (file,) = files_of(f'<a href="a b/${{HOME}}/\t;python/{WHEEL}">x</a>', BASE)
-    assert urlsplit(file.url).path.endswith(f"/a%20b/%24%7BHOME%7D/;python/{WHEEL}")
-    assert not set(file.url) & set(" ${}\t\n")
-
-
-def test_a_hash_that_is_none_is_not_taken() -> None:
-    (file,) = files_of(f'<a href="{WHEEL}#sha256=abc">x</a>', BASE)
-    assert file.sha256 == ""
-
-
-@given(st.text(max_size=400))
-def test_any_text_is_read_without_a_failure(text: str) -> None:
-    for file in files_of(f"{text}<a href='{text}.whl'>{text}</a>", BASE):
-        assert file.url.startswith("https://")
-        assert "/" not in file.filename
-
-
 def test_pages_are_read_and_a_missing_one_is_told_from_a_refusal(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/a").respond_with_data(f'<a href="{WHEEL}">x</a>')
     httpserver.expect_request("/b").respond_with_data("", status=404)
-    httpserver.expect_request("/c").respond_with_data("", status=503)
+    httpserver.expect_request("/c").respond_with_data("", status=500)
     urls = [httpserver.url_for(path) for path in ("/a", "/b", "/c")]
     there, missing, refused = read_pages([*urls, urls[0]]).values()
     assert [file.filename for file in there.files] == [WHEEL]
     assert there.answered
     assert (missing.error, missing.missing, missing.answered) == ("HTTP 404 NOT FOUND", True, True)
     assert (refused.error, refused.missing, refused.answered) == (
-        "HTTP 503 SERVICE UNAVAILABLE",
+        "HTTP 500 INTERNAL SERVER ERROR",
         False,
         False,
     )
@@ -169,3 +106,39 @@ def test_an_address_that_cannot_be_asked_is_an_error_of_its_page(address: str) -
 def test_a_name_that_does_not_exist_is_said_in_words() -> None:
     (page,) = read_pages(["http://no-such-host.invalid/"]).values()
     assert page.error == "the name of the host cannot be looked up"
+
+
+def test_a_login_page_is_an_error_that_tells_its_title(httpserver: HTTPServer) -> None:
+    login = "<title>Guest network</title><form action=/login><input name=user></form>"
+    httpserver.expect_request("/a").respond_with_data(login, content_type="text/html")
+    httpserver.expect_request("/b").respond_with_data("<h1>Links for mmcv</h1>", content_type="text/html")
+    stranger, empty = read_pages([httpserver.url_for("/a"), httpserver.url_for("/b")]).values()
+    assert stranger.error == "what answered is no wheel index (title: Guest network)"
+    assert (stranger.answered, stranger.missing, stranger.unreachable) == (False, False, False)
+    assert (empty.answered, empty.error, empty.files) == (True, "", ())
+
+
+def test_bad_links_are_counted_beside_good_ones(httpserver: HTTPServer) -> None:
+    html = f'<a href="{WHEEL}">x</a><a href="file:///{WHEEL}">y</a><a href="..%2Fb.whl">z</a><a href="../">up</a>'
+    httpserver.expect_request("/a").respond_with_data(html, content_type="text/html")
+    (page,) = read_pages([httpserver.url_for("/a")]).values()
+    assert [file.filename for file in page.files] == [WHEEL]
+    assert page.refused == 2
+    assert page.refusals == (
+        f"file:///{WHEEL}: file: is no address of the web",
+        "..%2Fb.whl: a file name that leads to another folder",
+    )
+    assert page.answered
+
+
+def test_a_page_in_json_is_read_by_what_its_sender_says(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/a/").respond_with_json(
+        {"meta": {"api-version": "1.0"}, "files": [{"filename": WHEEL, "url": WHEEL, "hashes": {}}]},
+        content_type="application/vnd.pypi.simple.v1+json",
+    )
+    (page,) = read_pages([httpserver.url_for("/a/")]).values()
+    assert [file.url for file in page.files] == [httpserver.url_for(f"/a/{WHEEL}")]
+
+
+def test_nothing_is_asked_where_nothing_is_wanted() -> None:
+    assert read_pages([]) == {}
