@@ -18,6 +18,9 @@ _SET = re.compile(r"^\s*(?:(?:ARG|ENV|export)\s+)?(\w+)(?:=|\s+(?=\S+\s*$))[\"']
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?(\S+)", re.IGNORECASE)
 _TORCH_IMAGE = re.compile(r"(?:^|/)pytorch:(\d+(?:\.\d+)+)(?:-cuda(\d+)\.(\d+))?")
 _CUDA_IMAGE = re.compile(r"(?:^|/)cuda:(\d+)\.(\d+)")
+_LONGEST = (
+    20_000  # characters of a command: what is longer was made by no person, and splitting it takes long
+)
 _PYTHON_IMAGE = re.compile(r"(?:^|/)python:(\d+\.\d+(?:\.\d+)?)")
 
 
@@ -28,7 +31,9 @@ def joined(lines: Sequence[str]) -> Iterator[tuple[int, int, str]]:
         end = start
         while end + 1 < len(lines) and lines[end].rstrip().endswith("\\"):
             end += 1
-        yield start, end + 1, " ".join(line.rstrip().removesuffix("\\") for line in lines[start : end + 1])
+        whole = " ".join(line.rstrip().removesuffix("\\") for line in lines[start : end + 1])
+        if len(whole) <= _LONGEST:
+            yield start, end + 1, whole
         start = end + 1
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 from mmsetup.project.model import Clue, Evidence, Text
 from mmsetup.project.rules import KeyRule, Rule, Rules
-from mmsetup.project.syntax import dict_of, nodes
+from mmsetup.project.syntax import Walk, dict_of
 
 __all__ = ["read_config"]
 
 
-def read_config(text: Text, tree: ast.Module, rules: Rules) -> Evidence:
+def read_config(text: Text, tree: ast.Module, walk: Walk, rules: Rules) -> Evidence:
     """Tell what the assignments at the top of a module, and the dicts in it, say."""
     clues: dict[str, Clue] = {}
     named: set[str] = set()
-    for rule, line in (*_top(tree, rules), *_inner(tree, rules, named)):
+    for rule, line in (*_top(tree, rules), *_inner(walk, rules, named)):
         clues.setdefault(rule.name, text.clue(rule.family, line, rule.meaning, strong=rule.strong))
     return Evidence(clues=tuple(clues.values()), named=frozenset(named))
 
@@ -46,8 +46,8 @@ def _fits(found: KeyRule, value: ast.expr) -> bool:
     return found.type in _type(held)
 
 
-def _inner(tree: ast.Module, rules: Rules, named: set[str]) -> Iterator[tuple[Rule, int]]:
-    for node, _ in nodes(tree):
+def _inner(walk: Walk, rules: Rules, named: set[str]) -> Iterator[tuple[Rule, int]]:
+    for node, _ in walk:
         held = dict_of(node)
         if not held or not isinstance(node, ast.expr):
             continue

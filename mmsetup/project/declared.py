@@ -30,6 +30,7 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _ITEM = re.compile(r"(\s*)-\s+(.*)")
 _OPTION = re.compile(r"(\w[\w.-]*)\s*[=:]\s*(.*)")
 _QUOTED = re.compile(r"\"([^\"\n]{1,300})\"|'([^'\n]{1,300})'")
+_LONGEST = 5000
 _LISTS = ("dependencies", "requires", "install_requires", "tests_require")
 
 
@@ -125,9 +126,8 @@ def _setup_cfg(text: Text, rules: Rules) -> Iterator[tuple[int, Asked]]:
 
 
 def _pyproject(text: Text, rules: Rules) -> Iterator[tuple[int, Asked]]:
-    try:
-        document = tomllib.loads("\n".join(text.lines))
-    except (ValueError, RecursionError):
+    document = _document(text)
+    if document is None:
         yield from _quoted(text, rules)
         return
     project = _table(document, "project")
@@ -136,6 +136,16 @@ def _pyproject(text: Text, rules: Rules) -> Iterator[tuple[int, Asked]]:
         found = _python(words, rules) if words[:1] in "<>=~!" else of_requirement(words, rules)
         for asked in found:
             yield _line_with(words.partition(" ")[0], text), asked
+
+
+def _document(text: Text) -> Mapping[str, Any] | None:
+    # The time and memory that a dotted key takes grow with the square of its dots.
+    if any(len(line) > _LONGEST for line in text.lines):
+        return None
+    try:
+        return tomllib.loads("\n".join(text.lines))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _requires(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mmsetup.project.model import Clue, Evidence, Text
 from mmsetup.project.rules import Rules
-from mmsetup.project.syntax import chain, nodes
+from mmsetup.project.syntax import Walk, chain
 
 __all__ = ["read_imports", "read_imports_by_line"]
 
@@ -29,9 +29,9 @@ class _Use:
     guarded: bool
 
 
-def read_imports(text: Text, tree: ast.Module, rules: Rules) -> Evidence:
+def read_imports(text: Text, walk: Walk, rules: Rules) -> Evidence:
     """Tell what the names that a module takes from the stack say."""
-    return _evidence(text, _uses(tree), rules)
+    return _evidence(text, _uses(walk), rules)
 
 
 def read_imports_by_line(text: Text, rules: Rules) -> Evidence:
@@ -66,10 +66,10 @@ def _evidence(text: Text, found: Iterator[_Use], rules: Rules) -> Evidence:
     )
 
 
-def _uses(tree: ast.Module) -> Iterator[_Use]:
+def _uses(walk: Walk) -> Iterator[_Use]:
     bound: dict[str, str] = {}
     chains: list[tuple[str, int, bool]] = []
-    for node, guarded in nodes(tree):
+    for node, guarded in walk:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield _Use(alias.name, node.lineno, guarded)

@@ -10,6 +10,9 @@ from mmsetup.project.model import Text
 
 __all__ = ["cells"]
 
+# Who writes notebooks with other escapes than json gets the lines about where they are.
+_MISSES = 20
+
 
 def cells(notebook: Text) -> tuple[Text, Text] | None:
     """Give the code and the shell lines (``!pip install ...``) of a notebook; nothing where it is none."""
@@ -37,14 +40,18 @@ class _Place:
     def __init__(self, lines: tuple[str, ...]) -> None:
         self._lines = lines
         self._next = 0
+        self._missed = 0
 
     def of(self, line: str) -> int:
-        written = json.dumps(line, ensure_ascii=False)[1:-1]
+        if self._missed >= _MISSES:
+            return self._next or 1
+        plain, escaped = (json.dumps(line, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))
         for number in range(self._next, len(self._lines)):
-            if written in self._lines[number]:
+            if plain in self._lines[number] or escaped in self._lines[number]:
                 # A notebook in a single line holds all of its cells there.
                 self._next = number if len(self._lines) == 1 else number + 1
                 return number + 1
+        self._missed += 1
         return self._next or 1
 
 

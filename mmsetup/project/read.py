@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -19,10 +20,13 @@ from mmsetup.project.imports import read_imports, read_imports_by_line
 from mmsetup.project.model import Evidence, ProjectWish, Text, gathered
 from mmsetup.project.notebooks import cells
 from mmsetup.project.rules import Rules, rules
-from mmsetup.project.syntax import parsed
+from mmsetup.project.syntax import nodes, parsed
 from mmsetup.project.weigh import weigh
 
 __all__ = ["read_project"]
+
+# No requirements file of a person is longer; finding the lines of more would take minutes.
+_MOST = 1000
 
 _DECLARING = (".txt", ".in", ".cfg", ".toml", ".yml", ".yaml")
 
@@ -85,10 +89,8 @@ def _evidence(text: Text, table: Rules) -> Evidence:
         return gathered((_of_module(code, table), _of_asked(shell, commands(shell.lines, table), table)))
     if text.name.endswith(_DECLARING):
         return _of_asked(text, declared(text, table), table)
-    found = [*commands(text.lines, table)]
-    if "dockerfile" in text.name:
-        found.extend(from_images(text.lines, table))
-    return _of_asked(text, found, table)
+    images = from_images(text.lines, table) if "dockerfile" in text.name else ()
+    return _of_asked(text, chain(images, commands(text.lines, table)), table)
 
 
 def _of_module(text: Text, table: Rules) -> Evidence:
@@ -96,8 +98,13 @@ def _of_module(text: Text, table: Rules) -> Evidence:
     if tree is None:
         by_line = read_imports_by_line(text, table)
         return gathered((by_line, Evidence(unparsed=(text.path,))))
+    walk = list(nodes(tree))
     return gathered(
-        (read_imports(text, tree, table), read_config(text, tree, table), read_copy(text, tree, table))
+        (
+            read_imports(text, walk, table),
+            read_config(text, tree, walk, table),
+            read_copy(text, tree, table),
+        )
     )
 
 
@@ -106,7 +113,7 @@ def _of_asked(text: Text, found: Iterable[tuple[int, Asked]], table: Rules) -> E
     clues = []
     packages: set[str] = set()
     lines: list[str] = []
-    for line, asked in found:
+    for line, asked in islice(found, _MOST):
         known = asked.distribution
         family, certain = known.family_of(asked.specifier)
         if family:

@@ -77,7 +77,10 @@ _FIRST, _SECOND = "mmcv-full", "mmcv"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The whole table, by what it is looked up with."""
+    """The whole table, by what it is looked up with.
+
+    ``modules`` are those of the stack, torch aside; ``packages`` those of them that ``--with`` may name.
+    """
 
     generations: Mapping[str, int]
     forks: frozenset[str]
@@ -88,20 +91,8 @@ class Rules:
     gates: Mapping[str, Distribution]
     distributions: Mapping[str, Distribution]
     repositories: Mapping[str, Distribution]
-
-    @property
-    def modules(self) -> frozenset[str]:
-        """Give the modules of the stack, torch aside."""
-        return frozenset(
-            found.module
-            for found in self.distributions.values()
-            if found.module and (found.family or found.second)
-        )
-
-    @property
-    def packages(self) -> frozenset[str]:
-        """Give the modules that ``--with`` may name."""
-        return frozenset(found.module for found in self.distributions.values() if found.package)
+    modules: frozenset[str]
+    packages: frozenset[str]
 
     def of_name(self, dotted: str) -> Rule | None:
         """Give the rule for a dotted name: its own, or that of the longest beginning that has one."""
@@ -149,6 +140,8 @@ def rules() -> Rules:
         gates=dict.fromkeys(table["gates"]["names"], distributions[table["gates"]["distribution"]]),
         distributions=distributions,
         repositories=repositories,
+        modules=frozenset(found.module for found in distributions.values() if found.family or found.second),
+        packages=frozenset(found.module for found in distributions.values() if found.package),
     )
 
 

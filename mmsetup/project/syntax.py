@@ -7,13 +7,17 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
-__all__ = ["chain", "dict_of", "nodes", "parsed"]
+__all__ = ["Walk", "chain", "dict_of", "nodes", "parsed"]
 
 _LONGEST_CHAIN = 100
 # Python 3.10 turns a tree into objects without a look at its depth and dies of 200,000 levels; two characters
 # make one (1+1+1).
 _LARGEST = 128 << 10 if sys.version_info < (3, 11) else 1 << 30
 _GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+Walk = Sequence[tuple[ast.AST, bool]]
+"""Every node of a tree, and whether it stands where a failing import is caught."""
 
 
 def parsed(lines: Sequence[str]) -> ast.Module | None:

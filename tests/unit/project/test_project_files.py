@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,25 @@ def test_code_that_is_nested_without_end_does_no_harm(tmp_path: Path, text: str)
     put(tmp_path / "a.py", f"import mmcv.runner\n{text}\n")
     put(tmp_path / "b.ipynb", "[" * 100_000)
     assert read_project(tmp_path).family == "mmcv-full"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pyproject.toml", "a." * 400_000 + "b = 1"),
+        ("README.md", "pip install " + "a" * 900_000),
+        ("README.md", "pip install " + "".join(f"torch==1.{number} \\\n" for number in range(50_000))),
+        ("requirements.txt", "torch \\\n" * 120_000),
+        ("a.ipynb", '{"cells": [{"cell_type": "code", "source": "' + "\\u0061\\n" * 100_000 + '"}]}'),
+    ],
+)
+def test_files_that_are_made_to_take_long_are_given_up(tmp_path: Path, name: str, content: str) -> None:
+    put(tmp_path / "clue.py")
+    put(tmp_path / name, content)
+    started = time.process_time()
+    assert read_project(tmp_path).family == "mmcv-full"
+    # Seconds of CPU; without its limits each takes minutes.
+    assert time.process_time() - started < 20
 
 
 def test_every_entry_of_the_table_has_a_source_and_a_family_that_exists() -> None:

@@ -97,7 +97,7 @@ def told(folder: Path, name: str, content: str) -> ProjectWish:
             "RUN apt-get update && \\\n    pip install --no-cache-dir mmcv-full==${MMCV} \\\n      -f "
             + PAGE
             + "\n",
-            ["mmcv-full==1.5.3", "torch==1.11.*", "cuda==11.3", "torch==1.11.0"],
+            ["torch==1.11.0", "cuda==11.3", "mmcv-full==1.5.3", "torch==1.11.*"],
         ),
         (
             "Dockerfile",
