@@ -42,6 +42,8 @@ def _plain(reason: BaseException) -> str:
         return "no answer in time"
     if isinstance(reason, socket.gaierror):
         return "the name of the host cannot be looked up"
+    if isinstance(reason, ssl.SSLError) and reason.reason:
+        return f"no TLS connection comes about: {printable(reason.reason.lower().replace('_', ' '))}"
     if isinstance(reason, OSError) and reason.strerror:
         return printable(str(reason.strerror))
     if isinstance(reason, HTTPException) and not isinstance(reason, OSError):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ _SCHEMA = 1
 _MOST_ENTRIES = 500
 _MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_VALIDATOR = 200
+_NEW = ".new-"
+_ABANDONED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class PageCache:
             path = self._path(url)
             document = {"schema": _SCHEMA, "url": bare(url), **asdict(page)}
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=_NEW)
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     json.dump(document, file)
@@ -98,15 +101,17 @@ class PageCache:
         return self.folder / f"{hashlib.sha256(bare(url).encode()).hexdigest()}.json"
 
     def _prune(self) -> None:
-        entries = list(self.folder.glob("*.json"))
-        if len(entries) <= _MOST_ENTRIES:
-            return
-        ages: list[tuple[float, Path]] = []
-        for path in entries:
+        kept: list[tuple[float, Path]] = []
+        for path in self.folder.iterdir():
             # Another process may have removed it since.
             with suppress(FileNotFoundError):
-                ages.append((path.stat().st_mtime, path))
-        for _, path in sorted(ages)[: len(ages) - _MOST_ENTRIES]:
+                written = path.stat().st_mtime
+                if path.suffix == ".json":
+                    kept.append((written, path))
+                # What a process that was killed did not finish.
+                elif path.name.startswith(_NEW) and time.time() - written > _ABANDONED_SECONDS:
+                    path.unlink()
+        for _, path in sorted(kept)[: max(0, len(kept) - _MOST_ENTRIES)]:
             path.unlink(missing_ok=True)
 
 

@@ -45,7 +45,8 @@ def _trusting(bundle: str | None) -> ssl.SSLContext:
 def untrusted(error: ssl.SSLCertVerificationError, target: str, proxy: Proxy | None, deadline: float) -> str:
     """Say why a certificate is not trusted, with its dates where they come before ``deadline``."""
     told = f"its certificate is not trusted: {error.verify_message}"
-    left = deadline - time.monotonic()
+    # Of the time left not all: a server that holds out must not keep what is known from being said.
+    left = (deadline - time.monotonic()) / 3
     _, host, port = origin(target)
     through = (proxy.host, proxy.port, proxy.authorization) if proxy else None
     dates = peer_validity(host, port, seconds=left, proxy=through) if left > _SHORTEST else None

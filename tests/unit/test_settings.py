@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,6 +186,7 @@ def test_a_password_is_not_shown_with_the_settings(tmp_path: Path) -> None:
     assert "secret" not in repr(settings(tmp_path))
 
 
+@hypothesis.settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_gives_settings_or_a_request_error(
     tmp_path_factory: pytest.TempPathFactory, text: str

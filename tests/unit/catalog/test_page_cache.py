@@ -184,6 +184,16 @@ def test_the_oldest_go_beyond_500(cache: PageCache) -> None:
     assert cache.kept(URL) is not None
 
 
+def test_what_killed_processes_left_is_cleared_after_an_hour(cache: PageCache) -> None:
+    cache.folder.mkdir()
+    now = time.time()
+    for name, written in ((".new-old", now - 2 * HOUR), (".new-now", now)):
+        (cache.folder / name).touch()
+        os.utime(cache.folder / name, (written, written))
+    cache.keep(URL, KeptPage(LISTING, now))
+    assert [path.name for path in cache.folder.iterdir() if path.suffix != ".json"] == [".new-now"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
