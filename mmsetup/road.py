@@ -40,7 +40,8 @@ __all__ = ["Journey", "Outcome", "travel", "wheel_for"]
 class Journey:
     """What ``mmsetup install`` was asked to do.
 
-    ``lock_file`` takes the place of a plan. With ``by_mim`` mim installs what it can install. ``show`` is
+    ``lock_file`` takes the place of a plan, ``elsewhere`` replaces facts of this machine by what was said of
+    another. With ``by_mim`` mim installs what it can install. ``show`` is
     called with the plan before anything is done, ``show_company`` with what openmim brings along, ``confirm``
     with a question before an environment that mmsetup did not make is replaced and before openmim is put into
     one; it raises when the answer is no.
@@ -52,6 +53,7 @@ class Journey:
     with_smoke: bool = True
     wait: bool = True
     by_mim: bool = False
+    elsewhere: Callable[[Machine], Machine] = field(default=lambda here: here)
     show: Callable[[Plan], None] = field(default=lambda _: None)
     show_company: Callable[[Company], None] = field(default=lambda _: None)
     confirm: Callable[[str], None] = field(default=lambda _: None)
@@ -111,7 +113,7 @@ class _Trip:
     def go(self, target: Target) -> Outcome:
         remove_stale(cache_folder("builds"))
         with self._stage("probe", "Looking at the machine"):
-            machine, catalog = probe(folder=target.path), load()
+            machine, catalog = self._journey.elsewhere(probe(folder=target.path)), load()
         given = given_lock(self._journey.lock_file, self._journey.request, catalog)
         way = f"mim {digest()}" if self._journey.by_mim else ""
         mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "", way=way)
@@ -325,7 +327,13 @@ def _moved(report: SmokeReport, new: Path, place: Path) -> SmokeReport:
 
 
 def wheel_for(
-    request: Request, catalog: Catalog, *, lock_file: Path | None, output: Path | None, progress: Progress
+    request: Request,
+    machine: Machine,
+    catalog: Catalog,
+    *,
+    lock_file: Path | None,
+    output: Path | None,
+    progress: Progress,
 ) -> BuiltWheel:
     """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache.
 
@@ -335,8 +343,6 @@ def wheel_for(
         LockError: the plan or the lock needs no build.
         MmsetupError: what the stages raise.
     """
-    progress.stage("Looking at the machine")
-    machine = probe()
     locked = given_lock(lock_file, request, catalog)
     if locked is not None:
         interpreter = interpreter_for(locked, machine, offline=request.offline)

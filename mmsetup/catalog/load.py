@@ -205,6 +205,7 @@ def _family(entry: Mapping[str, Any]) -> Family:
         build=BuildNeeds(
             _requirements(build["requires"]), dict(build["environment"]), _text(build, "source")
         ),
+        replaces=dict(entry.get("replaces", {})),
     )
 
 

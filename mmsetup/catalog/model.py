@@ -43,6 +43,11 @@ PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-x86_64", 
 
 
 @lru_cache(maxsize=None)
+def _series(version: Version) -> str:
+    return f"{version.major}.{version.minor}.0"
+
+
+@lru_cache(maxsize=None)
 def parsed(text: str) -> Version:
     """Parse a version; the catalogue names the same ones thousands of times."""
     return Version(text)
@@ -88,7 +93,7 @@ class TorchRelease:
     @property
     def series(self) -> str:
         """Give the release that extensions are built for: ``1.13.0`` for 1.13.1."""
-        return f"{self.version.major}.{self.version.minor}.0"
+        return _series(self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,11 @@ class BuildNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A set of distributions that belong together: the ops, and the others in the order of their weight."""
+    """A set of distributions that belong together: the ops, and the others in the order of their weight.
+
+    ``replaces`` names distributions that are declared somewhere and never installed, each with the one that
+    takes its place.
+    """
 
     name: str
     summary: str
@@ -216,6 +225,7 @@ class Family:
     members: tuple[Member, ...]
     proven: tuple[Proven, ...]
     build: BuildNeeds
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def distributions(self) -> tuple[str, ...]:

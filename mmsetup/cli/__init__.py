@@ -19,7 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mmsetup import __version__
-from mmsetup.cli import build, doctor, explain, install, lock, plan, probe, smoke
+from mmsetup.cli import build, doctor, explain, index, install, lock, plan, probe, smoke
 from mmsetup.errors import (
     FULL,
     ConfirmationError,
@@ -43,6 +43,7 @@ app = typer.Typer(
 app.command("install")(install.command)
 app.command("probe")(probe.command)
 app.command("plan")(plan.command)
+app.command("index")(index.command)
 app.command("lock")(lock.command)
 app.command("build")(build.command)
 app.command("smoke")(smoke.command)

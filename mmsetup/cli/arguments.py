@@ -2,86 +2,216 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
     from mmsetup.catalog import Catalog
+    from mmsetup.inputs import ProjectAnswer
     from mmsetup.plan import Request
+    from mmsetup.probe.machine import Machine
+    from mmsetup.settings import Settings
 
-__all__ = [
-    "Build",
-    "Cuda",
-    "Family",
-    "Json",
-    "Mirror",
-    "Offline",
-    "Prebuilt",
-    "Python",
-    "Target",
-    "Torch",
-    "request_from",
-]
+__all__ = ["Json", "Selectors", "Target", "wishes"]
 
-Family = Annotated[str, typer.Option("--family", help="The stack family.", metavar="NAME")]
-Python = Annotated[
-    str, typer.Option("--python", help="A Python version (3.10) or the path of one.", metavar="VERSION|PATH")
-]
-Torch = Annotated[str, typer.Option("--torch", help="A torch version (1.13.1) or its beginning.")]
-Cuda = Annotated[
-    str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT")
-]
-Build = Annotated[bool, typer.Option("--build/--no-build", help="Whether the ops may be built from source.")]
-Prebuilt = Annotated[bool, typer.Option("--prebuilt/--no-prebuilt", help="Whether prebuilt ops may be used.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Use no network: caches only.")]
-Mirror = Annotated[
-    str,
-    typer.Option(
-        "--mirror",
-        help="Replaces https://download.openmmlab.com; also MMSETUP_MIRROR, MMCV_BASE_URL.",
-        metavar="URL",
-    ),
-]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Target = Annotated[
     Path, typer.Option("--env", help="The folder of the environment.", metavar="DIR", show_default=True)
 ]
 
+_PANEL = "What to choose"
+_MACHINE = "Another machine"
 
-def request_from(
-    catalog: Catalog,
-    *,
-    family: str,
-    python: str,
-    torch: str,
-    cuda: str,
-    build: bool,
-    prebuilt: bool,
-    offline: bool,
-    mirror: str,
-) -> Request:
-    """Put a request together from options and the variables that stand in for them."""
-    from mmsetup.plan import Request
 
-    mirrors = {}
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """What can be asked of a plan; what is empty, or ``None``, is free."""
+
+    project: Annotated[
+        Path | None,
+        typer.Option("--for", help="A project: its files tell the family and the packages.", metavar="PATH", rich_help_panel=_PANEL),
+    ] = None
+    family: Annotated[
+        str, typer.Option("--family", help="mmcv-full (the default), mmcv or onedl.", metavar="NAME", rich_help_panel=_PANEL)
+    ] = ""
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="mmdet; or a version: mmcv-full==1.6.0.", metavar="PACKAGE", rich_help_panel=_PANEL),
+    ] = None
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="Leave this one out.", metavar="PACKAGE", rich_help_panel=_PANEL)
+    ] = None
+    python: Annotated[
+        str,
+        typer.Option("--python", help="A Python version (3.10) or the path of one.", metavar="VERSION|PATH", rich_help_panel=_PANEL),
+    ] = ""
+    torch: Annotated[
+        str,
+        typer.Option("--torch", help="A torch version (1.13.1) or its beginning.", metavar="VERSION", rich_help_panel=_PANEL),
+    ] = ""
+    cuda: Annotated[
+        str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT", rich_help_panel=_PANEL)
+    ] = ""
+    build: Annotated[
+        bool | None,
+        typer.Option("--build/--no-build", help="Whether the ops may be built from source.", show_default=False, rich_help_panel=_PANEL),
+    ] = None
+    prebuilt: Annotated[
+        bool | None,
+        typer.Option("--prebuilt/--no-prebuilt", help="Whether prebuilt ops may be used.", show_default=False, rich_help_panel=_PANEL),
+    ] = None
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="Where prebuilt ops may come from: openmmlab, onedl …", metavar="NAME", rich_help_panel=_PANEL),
+    ] = None
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mirror",
+            help="Replaces https://download.openmmlab.com; NAME=URL another source.",
+            metavar="[NAME=]URL",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Use no network: caches only.", rich_help_panel=_PANEL)] = False
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option("--gpu", help="sm_90 or a name (RTX 4090); once for each; none.", metavar="GPU", rich_help_panel=_MACHINE),
+    ] = None
+    driver: Annotated[
+        str, typer.Option("--driver", help="The NVIDIA driver: 535.104.05.", metavar="VERSION", rich_help_panel=_MACHINE)
+    ] = ""
+    cuda_compat: Annotated[
+        bool,
+        typer.Option("--cuda-compat", help="NVIDIA's package cuda-compat is there: a newer CUDA runs.", rich_help_panel=_MACHINE),
+    ] = False
+    glibc: Annotated[
+        str, typer.Option("--glibc", help="The C library: 2.31.", metavar="VERSION", rich_help_panel=_MACHINE)
+    ] = ""
+    platform: Annotated[
+        str, typer.Option("--platform", help="linux-x86_64, windows-x86_64 …", metavar="NAME", rich_help_panel=_MACHINE)
+    ] = ""
+
+    def request(self, catalog: Catalog, *, trusts_catalog: bool = False) -> Request:
+        """Put a request together: options before variables of the environment before the project's table.
+
+        Raises:
+            RequestError: the project's table, or a mirror, makes no sense.
+        """
+        from mmsetup.plan import Request
+        from mmsetup.plan.request import DEFAULT_FAMILY
+        from mmsetup.settings import settings
+
+        table = settings(Path())
+        build = self.build if self.build is not None else table.build
+        prebuilt = self.prebuilt if self.prebuilt is not None else table.prebuilt
+        return Request(
+            family=self.family or table.family or DEFAULT_FAMILY,
+            python=self.python or os.environ.get("MMSETUP_OVERRIDE_PYTHON", "") or table.python,
+            torch=self.torch or table.torch,
+            cuda=self.cuda or table.cuda,
+            wanted=tuple(self.wanted or table.requirements),
+            without=tuple(self.without or ()),
+            sources=tuple(self.source or table.source),
+            may_build=build is not False,
+            may_use_prebuilt=prebuilt is not False,
+            may_fetch_python=not self.offline,
+            offline=self.offline,
+            mirrors=_mirrors(self.mirror or [], catalog, table),
+            trusts_catalog=trusts_catalog,
+            forward_compatibility=self.cuda_compat,
+        )
+
+    def machine(self, here: Machine, catalog: Catalog) -> Machine:
+        """Give the machine to plan for: this one, but for what was said of another.
+
+        Raises:
+            RequestError: an unknown GPU or platform, or a malformed version.
+        """
+        from mmsetup.plan.elsewhere import machine_elsewhere
+        from mmsetup.settings import settings
+
+        table = settings(Path())
+        return machine_elsewhere(
+            here,
+            catalog,
+            gpus=self.gpu or table.gpu,
+            driver=self.driver or table.driver,
+            platform=self.platform or table.platform,
+            glibc=self.glibc or table.glibc,
+        )
+
+
+    def resolved(
+        self, catalog: Catalog, here: Machine, *, trusts_catalog: bool = False
+    ) -> tuple[Request, Machine, ProjectAnswer | None]:
+        """Give the request, the machine to plan for, and what the project wants, where one was named.
+
+        Raises:
+            RequestError: as :meth:`request` and :meth:`machine`, or nothing in the project tells a family.
+        """
+        from mmsetup.inputs import for_project
+
+        request = self.request(catalog, trusts_catalog=trusts_catalog)
+        machine = self.machine(here, catalog)
+        if self.project is None:
+            return request, machine, None
+        request, answer = for_project(self.project, request, machine, catalog, named=bool(self.family))
+        return request, machine, answer
+
+
+def wishes(command: Command) -> Command:
+    """Give a command the options of :class:`Selectors`, as its parameter ``selectors``."""
+    hints = get_type_hints(Selectors, include_extras=True)
+    added = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
+        for one in fields(Selectors)
+    ]
+    own = [
+        parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if (annotation := get_type_hints(command, include_extras=True).get(name)) is not Selectors
+    ]
+
+    @functools.wraps(command)
+    def taking(**values: Any) -> Any:
+        chosen = Selectors(**{one.name: values.pop(one.name) for one in fields(Selectors)})
+        return command(selectors=chosen, **values)
+
+    taking.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    taking.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+    return taking  # type: ignore[return-value]
+
+
+def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, str]:
+    from mmsetup.errors import RequestError
+
+    main = next(source for source in catalog.sources if "MMSETUP_MIRROR" in source.mirror_variables)
+    mirrors = dict(table.mirrors)
+    if table.mirror:
+        mirrors[main.name] = table.mirror
     for source in catalog.sources:
         named = [os.environ.get(name, "") for name in source.mirror_variables]
-        if "MMSETUP_MIRROR" in source.mirror_variables:
-            named.insert(0, mirror)
-        address = next((address for address in named if address), "")
-        if address:
+        if address := next((address for address in named if address), ""):
             mirrors[source.name] = address
-    return Request(
-        family=family,
-        python=python or os.environ.get("MMSETUP_OVERRIDE_PYTHON", ""),
-        torch=torch,
-        cuda=cuda,
-        may_build=build,
-        may_use_prebuilt=prebuilt,
-        may_fetch_python=not offline,
-        offline=offline,
-        mirrors=mirrors,
-    )
+    for text in asked:
+        name, separator, address = text.partition("=")
+        if not separator or "/" in name:
+            name, address = main.name, text
+        if catalog.source(name) is None:
+            known = ", ".join(source.name for source in catalog.sources)
+            raise RequestError(
+                f"--mirror {text}: there is no source {name!r}; known: {known}",
+                remedy=f"mmsetup plan --mirror {main.name}=https://HOST/FOLDER",
+            )
+        mirrors[name] = address
+    return mirrors

@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsetup.cli.arguments import (
-    Build,
-    Cuda,
-    Family,
-    Json,
-    Mirror,
-    Offline,
-    Prebuilt,
-    Python,
-    Target,
-    Torch,
-    request_from,
-)
+from mmsetup.cli.arguments import Json, Selectors, Target, wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +23,10 @@ class Way(str, Enum):
     MIM = "mim"
 
 
+@wishes
 def command(
+    selectors: Selectors,
     env: Target = Path(".venv"),
-    family: Family = "mmcv-full",
-    python: Python = "",
-    torch: Torch = "",
-    cuda: Cuda = "",
-    build: Build = True,
-    prebuilt: Prebuilt = True,
     lock_file: Annotated[
         Path | None,
         typer.Option("--lock", help="Install this lockfile instead of a new plan.", metavar="FILE"),
@@ -64,33 +48,25 @@ def command(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for another mmsetup that works on the same folder.")
     ] = True,
-    offline: Offline = False,
-    mirror: Mirror = "",
     json: Json = False,
 ) -> None:
     """Make an environment with torch, mmcv-full and mmsegmentation, and prove that it trains."""
     from rich.console import Console
 
     from mmsetup.catalog import load
+    from mmsetup.probe import probe
     from mmsetup.render.changes import show_changes
     from mmsetup.render.document import document, dump
     from mmsetup.render.live import LiveProgress
     from mmsetup.render.outcome import show_outcome
-    from mmsetup.render.plan import show_plan
+    from mmsetup.render.plan import show_plan, show_wish
     from mmsetup.road import Journey, travel
 
     errors = Console(stderr=True)
-    request = request_from(
-        load(),
-        family=family,
-        python=python,
-        torch=torch,
-        cuda=cuda,
-        build=build,
-        prebuilt=prebuilt,
-        offline=offline,
-        mirror=mirror,
-    )
+    catalog = load()
+    request, _, wish = selectors.resolved(catalog, probe(folder=env))
+    if wish is not None:
+        show_wish(wish, errors)
     with LiveProgress(errors) as progress:
         journey = Journey(
             target=env,
@@ -99,6 +75,7 @@ def command(
             with_smoke=smoke,
             wait=wait,
             by_mim=via is Way.MIM,
+            elsewhere=lambda here: selectors.machine(here, catalog),
             show=lambda made: show_plan(made, errors),
             show_company=lambda found: show_changes(found, errors),
             confirm=_confirm(yes, via, progress.pause, errors),

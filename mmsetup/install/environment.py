@@ -60,7 +60,8 @@ def install(
             new = staging / "new"
             python = _empty(new, interpreter, prompt=target.path.parent.name)
             lines = _lines([package for package in lock.packages if package.name not in later], wheels)
-            _fill(python, staging / "requirements.txt", lines, progress, offline=offline)
+            pins = staging / "requirements.txt"
+            _fill(python, pins, lines, progress, options=lock.no_other_builds, offline=offline)
             finish(new, python)
             _record_lock(lock, new)
             accept(new, python)
@@ -101,11 +102,19 @@ def _empty(new: Path, interpreter: Path, *, prompt: str) -> Path:
     return new / "bin" / "python"
 
 
-def _fill(python: Path, pins: Path, lines: Sequence[str], progress: Progress, *, offline: bool) -> None:
+def _fill(
+    python: Path,
+    pins: Path,
+    lines: Sequence[str],
+    progress: Progress,
+    *,
+    options: Sequence[str],
+    offline: bool,
+) -> None:
     pins.write_text("\n".join(lines) + "\n", encoding="utf-8")
     downloads = _Downloads(progress)
     uv.call(
-        ["pip", "sync", "--require-hashes", "--no-build", "--python", python, pins],
+        ["pip", "sync", "--require-hashes", *options, "--python", python, pins],
         "install the locked packages",
         offline=offline,
         on_line=downloads.take,

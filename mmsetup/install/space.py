@@ -63,7 +63,7 @@ def is_cached(lock: Lock, interpreter: Path) -> bool:
         where: list[str | Path] = ["--python", interpreter, "--target", Path(made) / "target"]
         try:
             told = uv.call(
-                ["pip", "sync", "--dry-run", "--require-hashes", "--no-build", *where, pins],
+                ["pip", "sync", "--dry-run", "--require-hashes", *lock.no_other_builds, *where, pins],
                 "look into uv's cache",
                 offline=True,
             )

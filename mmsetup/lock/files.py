@@ -100,7 +100,7 @@ def read(path: Path) -> Lock:
         pylock = parse(path)
         table = (pylock.tool or {}).get("mmsetup", {})
         build = _build(table)
-        source_only = frozenset({build.name} if build else ())
+        source_only = frozenset({*table.get("from-source", ()), *([build.name] if build else ())})
         return lock_from(table, packages_of(pylock, source_only=source_only), build)
     try:
         text = path.read_text(encoding="utf-8")

@@ -55,7 +55,8 @@ class Lock:
     """Everything that an environment is made from.
 
     ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops
-    are built. ``known_bytes`` is the size of the download where the files do not tell theirs.
+    are built. ``known_bytes`` is the size of the download where the files do not tell theirs. ``from_source``
+    names pure Python packages that are made from their source distributions when they are installed.
     """
 
     name: str
@@ -67,6 +68,13 @@ class Lock:
     build: LockedBuild | None
     catalog_digest: str
     known_bytes: int = 0
+    from_source: tuple[str, ...] = ()
+
+    @property
+    def no_other_builds(self) -> tuple[str, ...]:
+        """Give the options with which uv makes packages from source only where the lock says so."""
+        allowed = tuple(word for name in self.from_source for word in ("--no-binary", name))
+        return ("--only-binary", ":all:", *allowed)
 
     def package(self, name: str) -> LockedPackage:
         """Give a package by its normalised name."""

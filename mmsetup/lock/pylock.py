@@ -131,6 +131,8 @@ def table_of(lock: Lock) -> dict[str, Any]:
         "catalog": lock.catalog_digest,
         "download-bytes": lock.download_bytes,
     }
+    if lock.from_source:
+        table["from-source"] = list(lock.from_source)
     if lock.build is not None:
         table["build"] = {
             "name": lock.build.name,
@@ -168,6 +170,7 @@ def lock_from(
             build=build,
             catalog_digest=str(table["catalog"]),
             known_bytes=0 if sized else int(table.get("download-bytes", 0)),
+            from_source=tuple(map(str, table.get("from-source", ()))),
         )
     except KeyError as error:
         raise LockError(f"the lockfile's mmsetup table lacks {error}", remedy="mmsetup lock") from None

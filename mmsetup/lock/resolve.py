@@ -8,7 +8,7 @@ build is what goes wrong most often.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,20 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         )
     python = plan.interpreter.path
     bounds = [bound.requirement for bound in plan.bounds]
-    ops = plan.choice(family.ops.distribution)
-    source_only = [ops.name] if plan.ops.is_built else []
+    if plan.unconfirmed:
+        raise NetworkError(
+            f"where the files of {', '.join(plan.unconfirmed)} are was not read on any page: only the catalogue says that "
+            "they are there",
+            remedy="mmsetup lock  # without --offline",
+        )
+    metadata = list(_static_metadata(plan, family))
     packages = _resolve(
         requirements(plan, family),
         bounds,
         python,
-        metadata=[_static_metadata(family, ops.version)] if plan.ops.is_built else [],
-        source_only=source_only,
+        metadata=metadata,
+        source_only=[str(known["name"]) for known in metadata],
+        replaces=family.replaces,
         offline=offline,
     )
     _compare(packages, plan)
@@ -65,6 +71,7 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         packages=packages,
         build=build,
         catalog_digest=plan.catalog_digest,
+        from_source=tuple(str(known["name"]) for known in metadata if known["name"] != family.ops.distribution),
     )
 
 
@@ -142,8 +149,19 @@ def _tools(
         return _resolve(wanted, bounds, python, metadata=[], source_only=[], offline=False)
 
 
-def _static_metadata(family: Family, version: str) -> dict[str, Any]:
-    return {"name": family.ops.distribution, "version": version, "requires-dist": list(family.ops.requires)}
+def _static_metadata(plan: Plan, family: Family) -> Iterator[Mapping[str, Any]]:
+    """Give what the metadata of the source distributions among the choices would say."""
+    if plan.ops.is_built:
+        ops = plan.choice(family.ops.distribution)
+        yield {"name": ops.name, "version": ops.version, "requires-dist": list(family.ops.requires)}
+    for choice in plan.choices:
+        member = next((one for one in family.members if one.distribution == choice.name), None)
+        if member is not None and member.sdist is not None:
+            yield {
+                "name": choice.name,
+                "version": choice.version,
+                "requires-dist": list(member.sdist.requires),
+            }
 
 
 def _resolve(
@@ -151,17 +169,22 @@ def _resolve(
     bounds: Sequence[str],
     python: Path,
     *,
-    metadata: list[Mapping[str, Any]],
+    metadata: Sequence[Mapping[str, Any]],
     source_only: Sequence[str],
     offline: bool,
+    replaces: Mapping[str, str] | None = None,
 ) -> tuple[LockedPackage, ...]:
     with tempfile.TemporaryDirectory(prefix="mmsetup-lock-") as made:
         folder = Path(made)
         (folder / "requirements.in").write_text("\n".join(wanted) + "\n", encoding="utf-8")
         (folder / "constraints.in").write_text("\n".join(bounds) + "\n", encoding="utf-8")
         # A uv.toml of this folder adds to the user's own configuration; --config-file would replace it.
-        (folder / "uv.toml").write_text(tomli_w.dumps({"dependency-metadata": metadata}), encoding="utf-8")
+        (folder / "uv.toml").write_text(tomli_w.dumps({"dependency-metadata": list(metadata)}), encoding="utf-8")
+        # Nothing is "never": so a distribution that another one replaces is required nowhere.
+        never = [f"{name} ; sys_platform == 'never'" for name in replaces or {}]
+        (folder / "overrides.in").write_text("\n".join(never) + "\n", encoding="utf-8")
         args: list[str | Path] = ["pip", "compile", "requirements.in", "--constraints", "constraints.in"]
+        args += ["--overrides", "overrides.in"]
         args += ["--python", python, "--format", "pylock.toml", "--output-file", "pylock.toml", "--quiet"]
         args += ["--only-binary", ":all:"]
         args += [word for name in source_only for word in ("--no-binary", name)]

@@ -42,7 +42,8 @@ class TorchBuild:
     def described(self) -> str:
         """Say it in one line."""
         place = "" if self.source == DEFAULT_INDEX else f" from {self.source}"
-        return f"Python {self.python}, torch {self.release.version} {self.variant}{place}"
+        python = f"Python {self.python}, " if self.python else ""
+        return f"{python}torch {self.release.version} {self.variant}{place}"
 
 
 def torch_builds(situation: Situation) -> Iterator[TorchBuild]:
@@ -55,7 +56,8 @@ def torch_builds(situation: Situation) -> Iterator[TorchBuild]:
         wheels = release.platforms.get(platform)
         if wheels is None:
             # Kept for what is told: the rule of the platform excludes it.
-            yield TorchBuild(release, None, request.cuda or "cpu", DEFAULT_INDEX, request.python, None)
+            python = "" if request.wants_path else request.python
+            yield TorchBuild(release, None, request.cuda or "cpu", DEFAULT_INDEX, python, None)
             continue
         pythons = tuple(_pythons(situation, wheels))
         origins = [(DEFAULT_INDEX, wheels.default_variant)]

@@ -77,20 +77,19 @@ def _asked(situation: Situation, ask: Ask, pages: dict[str, Page]) -> tuple[Situ
     """Sift, and ask pages until the best candidate is confirmed, or nothing is left to ask."""
     selection = Selection(situation)
     sifted = selection.sifted()
-    unknown: set[str] = set()
     for _ in range(_MOST_ROUNDS):
         if sifted.possible and sifted.possible[0].is_confirmed and sifted.possible[0].offer:
             break
         others = selection.alternatives(situation)
         addresses = [*selection.wanted_pages(sifted.possible, situation), *others]
-        new = (one for one in dict.fromkeys(addresses) if one not in pages and one not in unknown)
-        asking = list(islice(new, _PAGES_AT_ONCE))
+        new = (one for one in dict.fromkeys(addresses) if one not in pages)
+        # To look into the cache costs nothing that a limit would save.
+        asking = list(new if situation.request.offline else islice(new, _PAGES_AT_ONCE))
         if not asking:
             break
         answers = ask(asking)
-        unknown.update(set(asking) - answers.keys())
         if not answers:
-            continue
+            break
         pages.update(answers)
         situation = replace(situation, pages=dict(pages))
         sifted = selection.sifted(situation)

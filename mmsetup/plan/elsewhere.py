@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,19 +39,20 @@ def machine_elsewhere(
     Raises:
         RequestError: an unknown GPU or platform, or a malformed version.
     """
-    machine, said = here, []
+    machine = here
+    said: list[str] = []
     if platform:
         machine = _on_platform(machine, platform)
-        said.append(f"platform {platform}")
+        said.append(f"--platform {platform}")
     if gpus:
         machine = replace(machine, gpus=() if list(gpus) == ["none"] else tuple(_gpus(gpus, catalog)))
-        said.append(f"GPU {', '.join(gpus)}")
+        said += [f"--gpu {shlex.quote(name)}" for name in gpus]
     if driver:
         machine = replace(machine, driver=Driver(_driver(driver), "", "request"))
-        said.append(f"driver {driver}")
+        said.append(f"--driver {driver}")
     if glibc:
         machine = replace(machine, libc=Libc("glibc", _glibc(glibc)))
-        said.append(f"glibc {glibc}")
+        said.append(f"--glibc {glibc}")
     return replace(machine, overrides=(*machine.overrides, *said)) if said else machine
 
 

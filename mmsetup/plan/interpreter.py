@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mmsetup import uv
-from mmsetup.catalog import Catalog, Page, read_pages
+from mmsetup.catalog import Catalog
 from mmsetup.errors import InterpreterError, TargetError
+from mmsetup.plan.asking import asking
 from mmsetup.plan.choose import plan
 from mmsetup.plan.model import Plan
 from mmsetup.plan.request import Request, starts
@@ -17,8 +16,6 @@ from mmsetup.probe import environment
 from mmsetup.probe.machine import Interpreter, Machine
 
 __all__ = ["planned"]
-
-_SECONDS_FOR_PAGES = 2.0
 
 
 def planned(
@@ -36,7 +33,7 @@ def planned(
         asked = _named(Path(request.python).expanduser())
         request = replace(request, python=str(asked.path))
         machine = replace(machine, interpreters=(asked, *machine.interpreters))
-    ask = _Asking(_SECONDS_FOR_PAGES)
+    ask = asking(offline=request.offline)
     made = plan(machine, catalog, request, ask=ask)
     if made.interpreter is not None or not fetch_python:
         return made, machine
@@ -61,20 +58,3 @@ def _named(path: Path) -> Interpreter:
             evidence=error.evidence,
             remedy="mmsetup probe  # lists the interpreters that are here",
         ) from error
-
-
-class _Asking:
-    """Reads pages and remembers them, so that a second plan neither asks twice nor takes more time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._left = seconds
-        self._known: dict[str, Page] = {}
-
-    def __call__(self, urls: Iterable[str]) -> Mapping[str, Page]:
-        wanted = list(urls)
-        new = [url for url in wanted if url not in self._known]
-        if new:
-            began = time.monotonic()
-            self._known.update(read_pages(new, seconds=max(0.0, self._left)))
-            self._left -= time.monotonic() - began
-        return {url: self._known[url] for url in wanted}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -53,7 +54,6 @@ class Offers:
             if group.distribution == self._ops and group.platform == situation.platform:
                 self._groups.setdefault((group.index, group.variant, group.torch), []).append(group)
         self._usual: dict[Version, tuple[str, ...]] = {}
-        self._addresses: dict[tuple[str, str, Version], tuple[str, ...]] = {}
         self._listed: dict[str, list[tuple[Version, frozenset[Tag], IndexFile]]] = {}
         self._pythons = [
             known
@@ -81,10 +81,7 @@ class Offers:
 
     def addresses(self, source: Source, build: TorchBuild) -> tuple[str, ...]:
         """Give the addresses of a source's page for a build's pair, the usual one first."""
-        key = source.name, build.variant, build.release.version
-        if key not in self._addresses:
-            self._addresses[key] = page_addresses(source, self._situation.request.mirrors, build, self._ops)
-        return self._addresses[key]
+        return page_addresses(source, self._situation.request.mirrors, build, self._ops)
 
     def listed(self, page: Page) -> Iterator[Version]:
         """Give the versions of the ops that a page lists, for whatever Python and platform."""
@@ -158,17 +155,24 @@ def page_addresses(
     source: Source, mirrors: Mapping[str, str], build: TorchBuild, distribution: str
 ) -> tuple[str, ...]:
     """Give the addresses of the page on which a source, or its mirror, lists a distribution for a pair."""
-    series = build.release.series
+    base = mirrors.get(source.name, source.base)
+    return _filled(source.pages, base.rstrip("/"), build.variant, build.release.version, distribution)
+
+
+@lru_cache(maxsize=4096)
+def _filled(
+    pages: tuple[str, ...], base: str, variant: str, torch: Version, distribution: str
+) -> tuple[str, ...]:
     filled = {
-        "base": mirrors.get(source.name, source.base).rstrip("/"),
-        "variant": build.variant,
-        "torch": series,
-        "series": series.rpartition(".")[0],
-        "digits": series.replace(".", ""),
-        "release": str(build.release.version),
+        "base": base,
+        "variant": variant,
+        "torch": f"{torch.major}.{torch.minor}.0",
+        "series": f"{torch.major}.{torch.minor}",
+        "digits": f"{torch.major}{torch.minor}0",
+        "release": str(torch),
         "distribution": distribution,
     }
-    return tuple(page.format(**filled) for page in source.pages)
+    return tuple(page.format(**filled) for page in pages)
 
 
 def wheel_on(page: Page, name: str, version: Version, build: TorchBuild, situation: Situation) -> IndexFile | None:

@@ -19,7 +19,7 @@ from mmsetup.plan.request import DEFAULT_FAMILY, Request, settled
 from mmsetup.plan.rules import as_nvidia_writes
 from mmsetup.plan.selection import Selection
 from mmsetup.plan.situation import Situation
-from mmsetup.probe.machine import Driver, Libc, Toolkit
+from mmsetup.probe.machine import Driver, Libc, Machine, Toolkit
 
 __all__ = ["refusal"]
 
@@ -76,9 +76,13 @@ def _unanswered(situation: Situation) -> Iterator[str]:
 
 def _ways_out(situation: Situation) -> Iterator[_Way]:
     yield from _with_less(situation)
-    yield from _with_another_machine(situation)
-    yield from _with_another_family(situation)
+    if situation.gpus and situation.request.cuda != "cpu":
+        yield from _with_nvcc(situation)
+        yield from _with_newer_driver(situation)
     yield from _with_a_weakness(situation)
+    yield from _with_another_family(situation)
+    yield from _with_newer_glibc(situation)
+    yield from _on_the_cpu(situation)
 
 
 def _with_less(situation: Situation) -> Iterator[_Way]:
@@ -109,26 +113,31 @@ def _fitting(less: list[tuple[str, Request]], situation: Situation) -> Iterator[
     for option, other in less:
         best = _best(replace(situation, request=other))
         if best is not None:
-            yield _Way(f"without {option} this fits: {best.described(situation.family)}", _command(other))
+            yield _Way(f"without {option} this fits: {best.described(situation.family)}", _command(other, situation.machine))
 
 
-def _with_another_machine(situation: Situation) -> Iterator[_Way]:
-    machine, request = situation.machine, situation.request
-    if situation.gpus and request.cuda != "cpu":
-        yield from _with_nvcc(situation)
-        yield from _with_newer_driver(situation)
-        on_cpu = replace(request, cuda="cpu")
-        best = _best(replace(situation, request=on_cpu))
-        if best is not None:
-            yield _Way(f"on the CPU alone this fits: {best.described(situation.family)}", _command(on_cpu))
-    if machine.libc is not None and machine.libc.name == "glibc":
-        newer = replace(machine, libc=Libc("glibc", _BOUNDLESS))
-        best = _best(replace(situation, machine=newer))
-        if best is not None:
-            yield _Way(
-                f"with a newer glibc than {machine.libc.version} this fits: {best.described(situation.family)}",
-                f"{_command(request)}  # in a newer container image",
-            )
+def _with_newer_glibc(situation: Situation) -> Iterator[_Way]:
+    machine = situation.machine
+    if machine.libc is None or machine.libc.name != "glibc":
+        return
+    best = _best(replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS))))
+    if best is not None:
+        yield _Way(
+            f"with a newer glibc than {machine.libc.version} this fits: {best.described(situation.family)}",
+            f"{_command(situation.request, machine)}  # in a newer container image",
+        )
+
+
+def _on_the_cpu(situation: Situation) -> Iterator[_Way]:
+    request = situation.request
+    if not situation.gpus or request.cuda == "cpu":
+        return
+    on_cpu = replace(request, cuda="cpu")
+    best = _best(replace(situation, request=on_cpu))
+    if best is not None:
+        yield _Way(
+            f"on the CPU alone this fits: {best.described(situation.family)}", _command(on_cpu, situation.machine)
+        )
 
 
 def _with_nvcc(situation: Situation) -> Iterator[_Way]:
@@ -139,7 +148,7 @@ def _with_nvcc(situation: Situation) -> Iterator[_Way]:
         major = cuda_of(best.build.variant).major
         yield _Way(
             f"with an nvcc of CUDA {major} this fits: {best.described(situation.family)}",
-            f"apt-get install cuda-nvcc-{major}-0  # or another nvcc of CUDA {major}; then: {_command(situation.request)}",
+            f"apt-get install cuda-nvcc-{major}-0  # or another nvcc of CUDA {major}; then: {_command(situation.request, situation.machine)}",
         )
 
 
@@ -163,7 +172,7 @@ def _with_newer_driver(situation: Situation) -> Iterator[_Way]:
     minimum = as_nvidia_writes(floor[0])
     yield _Way(
         f"with driver {minimum} or newer this fits: {best.described(situation.family)}",
-        f"{_command(situation.request)} --driver {minimum}",
+        f"{_command(situation.request, situation.machine)} --driver {minimum}",
     )
 
 
@@ -181,7 +190,7 @@ def _with_another_family(situation: Situation) -> Iterator[_Way]:
         if best is not None:
             promise = "" if best.is_confirmed else ", as the catalogue says"
             yield _Way(
-                f"in family {family.name} this fits{promise}: {best.described(family)}", _command(other)
+                f"in family {family.name} this fits{promise}: {best.described(family)}", _command(other, situation.machine)
             )
 
 
@@ -191,7 +200,7 @@ def _with_a_weakness(situation: Situation) -> Iterator[_Way]:
         cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
         asking = replace(situation.request, torch=str(weak.build.release.version))
         yield _Way(
-            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}", _command(asking)
+            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}", _command(asking, situation.machine)
         )
 
 
@@ -200,7 +209,7 @@ def _best(situation: Situation) -> Candidate | None:
     return next(iter(Selection(situation).sifted().possible), None)
 
 
-def _command(request: Request) -> str:
+def _command(request: Request, machine: Machine) -> str:
     words = ["mmsetup plan"]
     if request.family != DEFAULT_FAMILY:
         words += ["--family", request.family]
@@ -216,6 +225,7 @@ def _command(request: Request) -> str:
     ):
         if is_set:
             words.append(option)
+    words += [said for said in machine.overrides if said.startswith("--")]
     return " ".join(words)
 
 

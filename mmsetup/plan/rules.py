@@ -19,9 +19,10 @@ from mmsetup.plan.candidate import Candidate, cuda_of, runs_on
 from mmsetup.plan.offers import wheel_on
 from mmsetup.plan.situation import Situation
 
-__all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "BuildRule", "Judge", "torch_page"]
+__all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "UNUSED_GPU", "BuildRule", "Judge", "torch_page"]
 
 _BUILDING = "linux-x86_64"
+UNUSED_GPU = "there is a GPU and the cpu variant would not use it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _cuda(build: TorchBuild, situation: Situation) -> str | None:
     if asked:
         return None if build.variant == asked else f"{asked} was asked for"
     if has_gpu and build.variant == "cpu":
-        return "there is a GPU and the cpu variant would not use it"
+        return UNUSED_GPU
     if not has_gpu and build.variant != "cpu" and build.source != DEFAULT_INDEX:
         return "there is no GPU: a cpu variant does the same with less to download"
     return None

@@ -18,7 +18,7 @@ from mmsetup.plan.candidate import SDIST, Candidate
 from mmsetup.plan.code import Code, Codes, newest_first
 from mmsetup.plan.model import Rejection
 from mmsetup.plan.offers import Offer, Offers, page_addresses
-from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, Judge, torch_page
+from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, UNUSED_GPU, Judge, torch_page
 from mmsetup.plan.situation import Situation
 
 __all__ = ["Selection", "Sifted", "best"]
@@ -120,7 +120,9 @@ class Selection:
                 words = candidate.described(self.family)
                 weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
         fewest = min((count for count, _, _, _ in weighed), default=0)
-        near = sorted((one for one in weighed if one[0] == fewest), key=lambda one: one[1])
+        # That the cpu variant leaves a GPU unused is told as a way out, not as what is nearest.
+        near = [one for one in weighed if one[0] == fewest and ("cuda", UNUSED_GPU) not in one[3]]
+        near.sort(key=lambda one: one[1])
         groups: dict[tuple[str, str], list[str]] = {}
         for _, _, words, objections in near:
             key = (", ".join(rule for rule, _ in objections), "; ".join(reason for _, reason in objections))
@@ -142,7 +144,7 @@ class Selection:
             newest_first(build.release.version),
             candidate.code.age,
             0 if build.variant == "cpu" else -int(build.variant.removeprefix("cu")),
-            tuple(-int(number) for number in build.python.split(".")),
+            tuple(-int(number) for number in (build.python or "0").split(".")),
         )
 
     def _buildable_codes(self) -> tuple[Code, ...]:

@@ -14,9 +14,12 @@ from mmsetup.plan import Bound, Choice, Plan, SourceReport
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["show_plan"]
+    from mmsetup.inputs import ProjectAnswer
+
+__all__ = ["show_plan", "show_wish"]
 
 _WIDE = 120
+_MOST_CLUES = 6
 _SHORT = {"default index": "index", "sdist": "source"}
 
 
@@ -26,8 +29,9 @@ def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
     Each package is one line. On a terminal a reason that does not fit is cut, unless ``explain`` asks for
     everything; elsewhere (a log, a pipe) nothing is cut.
     """
+    width = max(len(choice.name) for choice in plan.choices)
     for name, version, origin, why in _rows(plan, with_path=explain or console.width >= _WIDE):
-        head = f"{name:<14}  {version:<8}  {origin:<9}  "
+        head = f"{name:<{width}}  {version:<8}  {origin:<9}  "
         words = why if explain else _fitted(why, console, len(head))
         console.print(f"[bold]{head}[/]{escape(words)}", highlight=False, soft_wrap=True)
     for bounds, reason in _bounds(plan):
@@ -42,6 +46,25 @@ def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
         console.print(f"note: {escape(note)}", highlight=False)
     if explain:
         _show_grounds(plan, console)
+
+
+def show_wish(answer: ProjectAnswer, console: Console) -> None:
+    """Print what a project wants, with the lines that told it."""
+    wish = answer.wish
+    beside = f" with {', '.join(wish.packages)}" if wish.packages else ""
+    console.print(f"[bold]{escape(wish.path)} wants family {wish.family}{beside}[/]:", highlight=False)
+    for clue in wish.clues[:_MOST_CLUES]:
+        console.print(f"  {escape(str(clue))}", highlight=False, soft_wrap=True)
+    if len(wish.clues) > _MOST_CLUES:
+        console.print(f"  … and {len(wish.clues) - _MOST_CLUES} more lines")
+    for clue in wish.against[:_MOST_CLUES]:
+        console.print(f"  against it: {escape(str(clue))}", highlight=False, soft_wrap=True)
+    for words, lines in (("kept", answer.kept), ("not possible here, so left free", answer.dropped)):
+        if lines:
+            console.print(f"  versions {words}: {escape(', '.join(lines))}", highlight=False, soft_wrap=True)
+    for note in wish.notes:
+        console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
+    console.print()
 
 
 def _rows(plan: Plan, *, with_path: bool) -> Iterator[tuple[str, str, str, str]]:
@@ -86,7 +109,17 @@ def _asked(sources: tuple[SourceReport, ...]) -> Iterator[str]:
         slowest = max(report.seconds for report in reports)
         follows = "; ".join(dict.fromkeys(report.follows for report in reports if report.follows))
         pages = f"{len(reports)} page{'' if len(reports) == 1 else 's'}"
+        oldest = max(report.age for report in reports)
+        if oldest:
+            pages += f", read up to {_span(oldest)} ago"
         yield f"{host} ({pages}, {slowest:.1f} s): {outcomes} → {follows}"
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _show_grounds(plan: Plan, console: Console) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmsetup.catalog import Break, Gate
-from mmsetup.doctor import gates
+from mmsetup.catalog import Break, Gate, gate_reader
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.model import Observation, check
 from mmsetup.probe.machine import Distribution
@@ -108,7 +107,7 @@ def _gates(context: Context, one: Distribution) -> tuple[Gate, ...]:
         if folder is None or not module.startswith("mm"):
             continue
         try:
-            read += gates.read(folder / "__init__.py", one.name, one.version)
+            read += gate_reader.read(folder / "__init__.py", one.name, one.version)
             read_any = True
         except (OSError, ValueError):
             continue

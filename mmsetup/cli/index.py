@@ -1,0 +1,63 @@
+"""``mmsetup index``: the address of the page with the wheel of the compiled ops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsetup.cli.arguments import Json, Selectors, wishes
+
+if TYPE_CHECKING:
+    from mmsetup.plan.index import WheelIndex
+
+
+@wishes
+def command(
+    selectors: Selectors,
+    env: Annotated[
+        Path | None,
+        typer.Option(
+            "--env",
+            help="An environment whose torch the wheel has to fit; the active one, where it has torch.",
+            metavar="DIR",
+        ),
+    ] = None,
+    pip: Annotated[bool, typer.Option("--pip", help="Print the whole argument list for pip install.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the address of the index page for pip install -f, and nothing else."""
+    from mmsetup.catalog import load
+    from mmsetup.inputs import environment_beside
+    from mmsetup.plan.asking import asking
+    from mmsetup.plan.index import request_beside, wheel_index
+    from mmsetup.probe import probe
+    from mmsetup.render.document import document, dump
+
+    catalog = load()
+    beside = environment_beside(env)
+    request, machine, _ = selectors.resolved(catalog, probe(), trusts_catalog=True)
+    if beside is not None:
+        request = request_beside(beside, request)
+    has_torch = beside is not None and beside.torch is not None
+    found = wheel_index(machine, catalog, request, has_torch=has_torch, ask=asking(offline=request.offline))
+    if json:
+        typer.echo(dump(document("mmsetup.index/1", found)))
+        return
+    typer.echo(" ".join(found.pip) if pip else found.url)
+    for line in _told(found):
+        typer.echo(line, err=True)
+    if beside is not None and beside.torch is not None:
+        typer.echo(f"for torch {beside.torch.version} of {beside.prefix}", err=True)
+
+
+def _told(found: WheelIndex) -> list[str]:
+    """Say on standard error what stands behind the address."""
+    plan, best = found.plan, found.candidates[0]
+    ops = next(choice for choice in plan.choices if choice.origin == plan.ops.source)
+    told = f"{ops.name} {best.ops} for torch {best.torch} {best.variant}, Python {best.python}"
+    if best.certainty == "listed":
+        return [f"{told}: listed there" + (f" {best.age_seconds / 60:.0f} minutes ago" if best.age_seconds else "")]
+    why = "the page was not asked" if best.answered is None else f"the page did not answer ({best.outcome})"
+    return [f"{told}: {best.certainty} according to the catalogue; {why}"]

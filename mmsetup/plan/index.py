@@ -1,0 +1,147 @@
+"""The index page that has a wheel of the ops: for pip's ``--find-links``, and as a list of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mmsetup.catalog import Catalog, read_pages
+from mmsetup.plan.account import account
+from mmsetup.plan.builds import DEFAULT_INDEX
+from mmsetup.plan.candidate import Candidate
+from mmsetup.plan.choose import Ask, choose
+from mmsetup.plan.model import Plan
+from mmsetup.plan.refusal import refusal
+from mmsetup.plan.request import Request
+from mmsetup.plan.situation import Situation
+from mmsetup.probe.machine import Environment, Machine
+
+__all__ = ["WheelIndex", "WheelPage", "request_beside", "wheel_index"]
+
+
+@dataclass(frozen=True, slots=True)
+class WheelPage:
+    """A page that has, or should have, a wheel: ``answered`` is nothing where nobody was asked."""
+
+    url: str
+    source: str
+    torch: str
+    variant: str
+    python: str
+    ops: str
+    answered: bool | None
+    outcome: str
+    age_seconds: float
+    certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class WheelIndex:
+    """The best page and the plan that it belongs to; ``pip`` are the arguments that install the set."""
+
+    url: str
+    plan: Plan
+    pip: tuple[str, ...]
+    candidates: tuple[WheelPage, ...]
+
+
+def wheel_index(
+    machine: Machine, catalog: Catalog, request: Request, *, has_torch: bool = False, ask: Ask = read_pages
+) -> WheelIndex:
+    """Find the page with a wheel of the ops that fits; a page that cannot be read is taken at the catalogue's word.
+
+    With ``has_torch`` torch is there already and stays out of pip's arguments.
+
+    Raises:
+        RequestError, InterpreterError, NoPlanError: as :func:`mmsetup.plan.plan`.
+    """
+    request = replace(request, may_build=False, trusts_catalog=True)
+    situation, sifted = choose(machine, catalog, request, ask=ask)
+    if not sifted.possible:
+        raise refusal(situation)
+    best = sifted.possible[0]
+    plan = account(best, situation, sifted.rejections)
+    return WheelIndex(
+        url=plan.ops.page,
+        plan=plan,
+        pip=tuple(_arguments(plan, best, situation, has_torch=has_torch)),
+        candidates=tuple(dict.fromkeys(_page(one, situation) for one in sifted.possible)),
+    )
+
+
+def request_beside(environment: Environment, request: Request) -> Request:
+    """Give the request for ops that fit the torch and the Python of an environment; what it says itself stays."""
+    torch = environment.torch
+    if torch is None:
+        return request
+    asks_torch = bool(request.torch or request.cuda)
+    return replace(
+        request,
+        torch=request.torch if asks_torch else torch.version.partition("+")[0],
+        cuda=request.cuda if asks_torch else torch.variant,
+        python=request.python or environment.interpreter.minor,
+    )
+
+
+def _page(candidate: Candidate, situation: Situation) -> WheelPage:
+    offer, build = candidate.offer, candidate.build
+    assert offer is not None  # noqa: S101 (a build was excluded)
+    page = situation.pages.get(offer.page)
+    outcome = "not asked" if page is None else page.error or "answered"
+    return WheelPage(
+        url=offer.page,
+        source=offer.source,
+        torch=str(build.release.version),
+        variant=build.variant,
+        python=build.python,
+        ops=str(candidate.code.ops),
+        answered=None if page is None else page.answered,
+        outcome=outcome,
+        age_seconds=round(page.age) if page else 0,
+        certainty="listed" if offer.file else (offer.group.certainty if offer.group else ""),
+    )
+
+
+def _arguments(plan: Plan, best: Candidate, situation: Situation, *, has_torch: bool) -> Iterator[str]:
+    catalog, family, build = situation.catalog, situation.family, best.build
+    if not has_torch:
+        source = catalog.source(build.source)
+        local = "" if source is None else f"+{build.variant}"
+        yield from (f"{name}=={version}{local}" for name, version in build.files)
+        if source is not None:
+            base = situation.request.mirrors.get(source.name, source.base).rstrip("/")
+            yield from ("--extra-index-url", f"{base}/{build.variant}")
+    ops = family.ops.distribution
+    yield f"{ops}=={_listed_version(best)}"
+    source = catalog.source(best.ops_source)
+    if source is not None and source.layout == "find-links":
+        yield from ("--find-links", plan.ops.page)
+    else:
+        yield from ("--extra-index-url", plan.ops.page.rpartition(f"/{ops}/")[0])
+    yield from ("--only-binary", ops)
+    yield from (f"{name}=={version}" for name, version in best.code.members)
+    yield from _omitted(plan, best, situation, has_torch=has_torch)
+
+
+def _listed_version(best: Candidate) -> str:
+    offer = best.offer
+    if offer is None or offer.file is None:
+        return str(best.code.ops)
+    return offer.file.filename.split("-")[1].replace("%2B", "+")
+
+
+def _omitted(plan: Plan, best: Candidate, situation: Situation, *, has_torch: bool) -> Iterator[str]:
+    """Give what is imported undeclared, and the bounds on what comes along."""
+    family = situation.family
+    members = [member for member in family.members if best.code.version(member.distribution)]
+    lines = dict.fromkeys([*family.ops.omits, *(line for member in members for line in member.omits)])
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    coming = names | {canonicalize_name(Requirement(line).name) for line in family.ops.requires}
+    bounds = [bound for bound in plan.bounds if bound.package in coming]
+    bounded = {bound.package for bound in bounds}
+    yield from (bound.requirement.replace(" ", "") for bound in bounds)
+    skipped = bounded | ({"torchvision"} if not has_torch or best.build.source == DEFAULT_INDEX else set())
+    yield from (line.replace(" ", "") for line in lines if canonicalize_name(Requirement(line).name) not in skipped)
