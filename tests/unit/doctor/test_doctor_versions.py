@@ -4,9 +4,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from packaging.version import Version
 
-from mmsetup.doctor import gates
 from mmsetup.probe.machine import Libc
 
 
@@ -82,51 +80,6 @@ def test_where_the_source_cannot_be_read_the_catalogue_knows_the_gate(site, erro
     (site.packages / "mmseg" / "__init__.py").write_text("assert (\n")
     mmcv(site, "1.9.0")
     assert errors(site) == ["MM401"]
-
-
-def read_gates(tmp_path, text):
-    path = tmp_path / "__init__.py"
-    path.write_text(text)
-    return gates.read(path, "mmdet", "3.3.0")
-
-
-def test_a_gate_written_with_two_comparisons(tmp_path):
-    (gate,) = read_gates(
-        tmp_path,
-        "mmcv_minimum_version = '1.4.2'\nmmcv_maximum_version = '1.9.0'\n"
-        "assert (v >= digit_version(mmcv_minimum_version) and v <= digit_version(mmcv_maximum_version))\n",
-    )
-    assert (gate.on, str(gate.minimum), str(gate.maximum), gate.maximum_inclusive) == (
-        "mmcv",
-        "1.4.2",
-        "1.9.0",
-        True,
-    )
-
-
-def test_gates_on_two_packages(tmp_path):
-    found = read_gates(
-        tmp_path,
-        "mmcv_minimum_version = '2.0.0rc4'\nmmcv_maximum_version = '2.2.0'\n"
-        "mmengine_minimum_version = '0.7.1'\nmmengine_maximum_version = '1.0.0'\n"
-        "assert a >= digit_version(mmcv_minimum_version) and a < digit_version(mmcv_maximum_version)\n"
-        "assert digit_version(mmengine_maximum_version) > b >= digit_version(mmengine_minimum_version)\n",
-    )
-    assert [(gate.on, gate.maximum_inclusive) for gate in found] == [("mmcv", False), ("mmengine", False)]
-    assert found[0].admits(Version("2.1.0"))
-    assert not found[0].admits(Version("2.2.0"))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "MMCV_MIN = '1.0'\n", "MMCV_MIN = 1\nMMCV_MAX = 2\n", "MMCV_MIN = 'x'\nMMCV_MAX = 'y'\n"]
-)
-def test_what_is_no_gate(tmp_path, text):
-    assert read_gates(tmp_path, text) == ()
-
-
-def test_source_that_is_no_python_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"__init__\.py"):
-        read_gates(tmp_path, "assert (\n")
 
 
 def test_numpy_2_with_an_old_torch_is_an_error(site, examine):
