@@ -10,13 +10,13 @@ import base64
 import re
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-__all__ = ["askable", "bare", "credentials", "origin", "printable", "shown"]
+__all__ = ["SAFE_PATH", "SAFE_QUERY", "askable", "bare", "credentials", "origin", "printable", "shown"]
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _PLAIN_PORTS = {"http": 80, "https": 443}
-# What a requirements file would read as its own stays quoted: blanks, $, {, }, #, quotes.
-_SAFE_PATH = "/%+~!,@:;="
-_SAFE_QUERY = _SAFE_PATH + "?&"
+SAFE_PATH = "/%+~!,@:;="
+SAFE_QUERY = SAFE_PATH + "?&"
+"""What need not be quoted; blanks, $, {, }, # and quotes must: a requirements file reads them as its own."""
 
 
 def printable(text: str, most: int = 80) -> str:
@@ -66,8 +66,8 @@ def askable(url: str) -> SplitResult:
     return SplitResult(
         parts.scheme,
         host if port is None else f"{host}:{port}",
-        quote(parts.path, safe=_SAFE_PATH),
-        quote(parts.query, safe=_SAFE_QUERY),
+        quote(parts.path, safe=SAFE_PATH),
+        quote(parts.query, safe=SAFE_QUERY),
         "",
     )
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import parse_qs, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mmsetup.catalog.addresses import askable, printable
+from mmsetup.catalog.addresses import SAFE_PATH, SAFE_QUERY, askable, printable
 
-__all__ = ["IndexFile", "Links", "Listing", "NoIndexError", "is_file_name", "is_sha256"]
+__all__ = ["IndexFile", "Links", "Listing", "NoIndexError", "is_file_address", "is_file_name", "is_sha256"]
 
 _LONGEST_NAME = 255
 _LONGEST_ADDRESS = 4096
@@ -26,6 +26,8 @@ _SUFFIXES = (".whl", ".tar.gz")
 _OF_THIS_MACHINE = ("file:", "javascript:", "data:", "vbscript:", "blob:")
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*\.(whl|tar\.gz)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"(?:^|&)sha256=([0-9A-Fa-f]{64})(?:&|$)")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9_.:\[\]-]+/[A-Za-z0-9/%+~!,@:;=?&._-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSAFE_SEGMENT = re.compile(r"(?:\.|%2e){1,2}", re.IGNORECASE)
 
@@ -64,6 +66,7 @@ class Links:
     def __init__(self, page: str, base: str = "") -> None:
         self._base = urljoin(page, base) if base else page
         self._is_secure = urlsplit(page).scheme == "https"
+        self._folders: dict[str, str] = {}
         self._files: dict[str, IndexFile] = {}
         self._refused = 0
         self._refusals: list[str] = []
@@ -128,12 +131,22 @@ class Links:
         if told_name and told_name != last:
             raise ValueError("its address ends in another name")
         url = self._address(address)
-        digest = parse_qs(fragment).get("sha256", [""])[0].lower()
-        return IndexFile(last, url, digest if is_sha256(digest) else "")
+        digest = _DIGEST.search(fragment)
+        return IndexFile(last, url, digest[1].lower() if digest else "")
 
     def _address(self, address: str) -> str:
+        # Thousands of links share a few folders, and to judge an address takes longer than all else.
+        path, mark, query = address.partition("?")
+        folder, slash, name = path.rpartition("/")
+        if folder + slash not in self._folders:
+            self._folders[folder + slash] = self._folder(folder + slash)
+        return (
+            self._folders[folder + slash] + quote(name, safe=SAFE_PATH) + mark + quote(query, safe=SAFE_QUERY)
+        )
+
+    def _folder(self, folder: str) -> str:
         try:
-            own, target = urlsplit(address), urljoin(self._base, address)
+            own, target = urlsplit(folder), urljoin(self._base, folder or "./")
             parts = urlsplit(target)
         except ValueError:
             raise ValueError("no address") from None
@@ -144,8 +157,8 @@ class Links:
         # The page's own credentials were taken off its address: these would be the link's.
         if "@" in parts.netloc:
             raise ValueError("it holds a user name")
-        # urljoin takes https:///x for a link relative to the page, and //x for one to the host x.
-        if (own.scheme and not own.netloc) or not parts.path.rpartition("/")[2]:
+        # urljoin takes https:///x and ///x for links relative to the page.
+        if (own.scheme or folder.startswith("//")) and not own.netloc:
             raise ValueError("it names no host")
         try:
             return askable(target).geturl()
@@ -156,6 +169,11 @@ class Links:
 def is_file_name(text: str) -> bool:
     """Tell whether a text is the name of a wheel or source archive and nothing more than a name."""
     return len(text) <= _LONGEST_NAME and _FILENAME.fullmatch(text) is not None
+
+
+def is_file_address(text: str) -> bool:
+    """Tell whether a text is an address as a listing gives it: of the web, quoted, without credentials."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def is_sha256(text: str) -> bool:

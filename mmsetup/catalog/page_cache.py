@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsetup.catalog.addresses import askable, bare
-from mmsetup.catalog.links import IndexFile, Listing, is_file_name, is_sha256
+from mmsetup.catalog.addresses import bare
+from mmsetup.catalog.links import IndexFile, Listing, is_file_address, is_file_name, is_sha256
 from mmsetup.paths import cache_folder
 
 __all__ = ["FRESH_SECONDS", "KeptPage", "PageCache", "user_cache"]
@@ -147,10 +147,15 @@ def _page(document: Any, url: str) -> KeptPage:
 
 def _file(entry: Any) -> IndexFile:
     file = IndexFile(**entry)
-    is_sound = is_file_name(file.filename) and (not file.sha256 or is_sha256(file.sha256))
-    if not is_sound or askable(file.url).geturl() != file.url or not isinstance(file.requires_python, str):
+    if (
+        not is_file_name(file.filename)
+        or not is_file_address(file.url)
+        or not (file.sha256 == "" or is_sha256(file.sha256))
+        or not isinstance(file.requires_python, str)
+        or not isinstance(file.yanked, bool)
+    ):
         raise ValueError("no file of an index")
-    return IndexFile(file.filename, file.url, file.sha256, file.requires_python, bool(file.yanked))
+    return file
 
 
 def _is_validator(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmsetup.catalog import IndexFile
 from mmsetup.catalog.addresses import printable, shown
 from mmsetup.catalog.html_page import listing_of_html
-from mmsetup.catalog.links import Links, Listing
+from mmsetup.catalog.links import Links, Listing, is_file_address
 from mmsetup.catalog.pages import files_of
 
 BASE = "https://index.test/mmcv/dist/cu117/torch1.13.0/index.html"
@@ -190,11 +190,12 @@ def test_no_address_or_name_leaves_the_web_or_the_folder(link: str, scheme: str)
     links = Links(f"{scheme}://index.test/a/b/")
     links.add(f"{link}{WHEEL}")
     for file in links.listing().files:
+        assert is_file_address(file.url)
         parts = urlsplit(file.url)
         assert parts.scheme in ({"https"} if scheme == "https" else {"http", "https"})
         assert parts.hostname
         assert "@" not in parts.netloc
-        assert parts.path.rpartition("/")[2] == file.filename
+        assert unquote(parts.path.rpartition("/")[2]) == file.filename
         assert not {"..", "."} & set(parts.path.split("/"))
 
 
