@@ -26,7 +26,7 @@ def locked(*names: str, url: str = "") -> Lock:
 
 def test_mim_installs_what_it_knows_the_ops_first() -> None:
     lock = locked("addict", "mmdet", "mmcv-full", "mmsegmentation", "torch")
-    assert installs(lock, "mmcv-full") == ("mmcv-full", "mmsegmentation", "mmdet")
+    assert installs(lock, "mmcv-full") == ("mmcv-full", "mmdet", "mmsegmentation")
 
 
 def test_ops_that_openmim_does_not_know_are_refused() -> None:
