@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.catalog import load
-from mmsetup.cli.arguments import request_from
+from mmsetup.cli.arguments import Selectors
 from mmsetup.install.manifest import (
     Manifest,
     fingerprint,
@@ -80,8 +80,7 @@ def test_what_openmim_brought_counts_among_everything_that_was_installed() -> No
 
 def test_offline_is_the_same_request() -> None:
     catalog = load()
-    wishes = {"family": "mmcv-full", "python": "", "torch": "", "cuda": "", "build": True, "prebuilt": True}
-    requests = [request_from(catalog, offline=offline, mirror="", **wishes) for offline in (True, False)]
+    requests = [Selectors(offline=offline).request(catalog) for offline in (True, False)]
     assert len({fingerprint(request, MACHINE, catalog) for request in requests}) == 1
 
 
