@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def show_changes(company: Company, console: Console) -> None:
-    """Print the table, one package a row, and below it each limit that a plain install would violate."""
+    """Print the table, one package a row, and below it what to beware of."""
     if company.unknown:
         _say(console, f"[yellow]what openmim alone would change is not known:[/] {escape(company.unknown)}")
     rows = [_row(change, known=not company.unknown) for change in company.changes]
@@ -35,7 +35,7 @@ def show_changes(company: Company, console: Console) -> None:
     for change, row in zip(company.changes, rows, strict=True):
         _say(console, f"{escape(_line(row, widths))}{_WORDS[change.kind]}")
     for change in company.changes:
-        _show_limits(change, console)
+        _show_cautions(change, console)
 
 
 def show_mim(run: MimRun, console: Console) -> None:
@@ -53,7 +53,10 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "".join(f"{text:<{width}}  " for text, width in zip(row, widths, strict=True))
 
 
-def _show_limits(change: Change, console: Console) -> None:
+def _show_cautions(change: Change, console: Console) -> None:
+    if change.kind == "changed":
+        words = f"openmim works for this install alone: not with the locked {change.package} {change.locked}"
+        _say(console, f"[yellow]caution:[/] {escape(words)}")
     version = change.alone or change.used
     for limit in change.breaks:
         words = f"{change.package} {version} violates {limit.requirement}: {limit.reason}"

@@ -18,7 +18,7 @@ def shown(company: Company, width: int = 60) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_each_package_is_a_line_and_a_violated_limit_another() -> None:
+def test_each_package_is_a_line_and_each_caution_another() -> None:
     limit = Limit("setuptools>=66.1.1,<82", "it uses pkgutil[old]")
     rows = changes(
         {"setuptools": "84.2.1", "requests": "2.34.2"},
@@ -33,6 +33,7 @@ def test_each_package_is_a_line_and_a_violated_limit_another() -> None:
         "requests 2.34.2 2.28.2 2.34.2 stays as locked",
         "openmim - 0.3.9 0.3.9 new",
         "oss2 - 2.17 - not needed, left out",
+        "caution: openmim works for this install alone: not with the locked setuptools 84.2.1",
         "caution: setuptools 60.2.0 violates setuptools>=66.1.1,<82: it uses pkgutil[old]",
     ]
 
