@@ -15,12 +15,14 @@ __all__ = [
     "Environment",
     "Gpu",
     "Interpreter",
+    "Jetson",
     "Libc",
     "Machine",
     "Memory",
     "OperatingSystem",
     "Toolkit",
     "TorchFacts",
+    "VendorTorch",
 ]
 
 
@@ -148,6 +150,34 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True)
+class Jetson:
+    """A board with an NVIDIA Tegra, whose GPU is part of the chip and often not told by NVML.
+
+    ``model`` is what its device tree says (``NVIDIA Jetson AGX Orin Developer Kit``), ``release`` that of
+    Jetson Linux, also known as L4T (``36.3.0``), ``chip`` the Tegra (``tegra234``); each is empty where
+    nothing told it. ``evidence`` are the files that told.
+    """
+
+    model: str
+    release: str
+    chip: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTorch:
+    """The torch of NVIDIA's own build that is on the machine, mostly because a container of NGC brings it.
+
+    ``version`` is that of torch (``2.4.0a0+07cecf4168.nv24.05``), ``release`` that of the container
+    (``24.05``); each is empty where nothing told it.
+    """
+
+    version: str
+    release: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """Everything that a plan may depend on."""
 
@@ -164,6 +194,8 @@ class Machine:
     interpreters: tuple[Interpreter, ...]
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    jetson: Jetson | None = None
+    vendor_torch: VendorTorch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +216,8 @@ class TorchFacts:
 
     ``cuda`` is ``11.7``, or empty for a build without CUDA; ``variant`` is ``cu117`` or ``cpu``;
     ``cxx11_abi`` the value of ``_GLIBCXX_USE_CXX11_ABI``; ``sass`` and ``ptx`` the architectures that its
-    CUDA library holds code for (``sm_80``).
+    CUDA library holds code for (``sm_80``). ``is_vendor_build``: the version is one that NVIDIA gives to the
+    builds of its containers and of JetPack, for which nobody else makes wheels.
     """
 
     version: str
@@ -194,6 +227,7 @@ class TorchFacts:
     sass: tuple[str, ...]
     ptx: tuple[str, ...]
     path: Path
+    is_vendor_build: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmsetup.probe import compilers, interpreters, nvidia, resources, system, toolkits
+from mmsetup.probe import compilers, interpreters, nvidia, resources, system, toolkits, vendor
 from mmsetup.probe.host import Host
 from mmsetup.probe.machine import Machine
 from mmsetup.probe.overrides import apply as stand_in
@@ -45,5 +45,7 @@ def probe(
         compilers=found_compilers,
         interpreters=found_interpreters,
         notes=(*gpus.notes, *toolkit_notes, *compiler_notes, *interpreter_notes),
+        jetson=vendor.jetson(host),
+        vendor_torch=vendor.vendor_torch(host),
     )
     return stand_in(machine, overrides)

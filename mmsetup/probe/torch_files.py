@@ -11,8 +11,10 @@ from mmsetup.binary import elf, fatbin
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import TorchFacts
 
-__all__ = ["cxx11_abi", "parse_version", "read", "variant"]
+__all__ = ["cxx11_abi", "is_vendor_build", "parse_version", "read", "variant"]
 
+_COMMIT = re.compile(r"[0-9a-f]{7,40}(\..*)?", re.ASCII)
+_VENDOR_RELEASE = re.compile(r"(?:.*\.)?nv\d\d\.\d\d(\..*)?", re.ASCII)
 _LOCAL_VARIANT = re.compile(r"(cu\d+|cpu|rocm[\d.]+|xpu)(?:[.\-_]|$)")
 
 
@@ -61,6 +63,17 @@ def variant(version: str, cuda: str, hip: str = "") -> str:
     return "rocm" + ".".join(hip.split(".")[:2]) if hip else "cpu"
 
 
+def is_vendor_build(version: str) -> bool:
+    """Tell whether a version of torch is of NVIDIA's own build, for its containers (NGC) or for JetPack.
+
+    Seen: ``1.11.0a0+bfe5ad2`` (open-mmlab/mmcv#1714), ``2.4.0a0+07cecf4168.nv24.05`` and, for JetPack 5,
+    ``2.0.0+nv23.05`` (forums.developer.nvidia.com/t/72048). Some builds for JetPack have the plain version of
+    a release, which tells nothing. ``2.4.0a0+gitd990dad`` is anybody's build from source.
+    """
+    release, _, local = version.partition("+")
+    return bool(_VENDOR_RELEASE.fullmatch(local) or (release.endswith("a0") and _COMMIT.fullmatch(local)))
+
+
 def cxx11_abi(exported: Iterable[str]) -> bool | None:
     """Tell ``_GLIBCXX_USE_CXX11_ABI`` from what ``libc10.so`` exports; ``None`` when that does not say.
 
@@ -94,6 +107,7 @@ def _facts(package: Path) -> tuple[TorchFacts | None, tuple[str, ...]]:
         sass=architectures.sass,
         ptx=architectures.ptx,
         path=package,
+        is_vendor_build=is_vendor_build(version),
     )
     return facts, tuple(notes)
 

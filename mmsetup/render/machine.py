@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from mmsetup.probe.machine import Environment, Gpu, Machine
+from mmsetup.probe.machine import Environment, Gpu, Jetson, Machine, VendorTorch
 
 __all__ = ["environment_rows", "grid", "lines", "machine_rows", "size"]
 
@@ -53,6 +53,7 @@ def machine_rows(found: Machine) -> list[Row]:
         ("Processor", _processor(found)),
         ("Memory", f"{size(found.memory.total_bytes)}, {size(found.memory.available_bytes)} available"),
         ("Disk", f"{size(found.disk.free_bytes)} free at {found.disk.path}"),
+        *_labelled("Board", [_board(found.jetson)] if found.jetson else []),
         *_labelled("Driver", [_driver(found)]),
         *_labelled("GPU", [_gpu(gpu) for gpu in found.gpus] or ["none"]),
         *_labelled(
@@ -72,6 +73,7 @@ def machine_rows(found: Machine) -> list[Row]:
             ]
             or ["none"],
         ),
+        *_labelled("torch", [_vendor_torch(found.vendor_torch)] if found.vendor_torch else []),
         *_labelled("Override", found.overrides),
         *_labelled("Note", found.notes),
     ]
@@ -118,6 +120,16 @@ def _processor(found: Machine) -> str:
     return ", ".join(filter(None, (cpu.model, cores, cpu.architecture)))
 
 
+def _board(jetson: Jetson) -> str:
+    linux = f"Jetson Linux (L4T) {jetson.release}" if jetson.release else "Jetson Linux (L4T) unknown"
+    return ", ".join(filter(None, (jetson.model or "Jetson, model unknown", jetson.chip, linux)))
+
+
+def _vendor_torch(torch: VendorTorch) -> str:
+    container = f", of container release {torch.release}" if torch.release else ""
+    return f"NVIDIA's own build {torch.version or '(version unknown)'}{container}"
+
+
 def _driver(found: Machine) -> str:
     driver = found.driver
     if driver is None:
@@ -141,6 +153,8 @@ def _torch(found: Environment) -> Iterator[str]:
     if torch is None:
         return
     yield torch.version
+    if torch.is_vendor_build:
+        yield "NVIDIA's own build"
     yield f"CUDA {torch.cuda}" if torch.cuda else torch.variant
     if torch.cxx11_abi is not None:
         yield f"_GLIBCXX_USE_CXX11_ABI={int(torch.cxx11_abi)}"
