@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -13,8 +13,8 @@ from pathlib import Path
 from mmsetup import uv
 from mmsetup.build import BuiltWheel, fetch, remove_stale
 from mmsetup.build.locked import build_locked, preflight
-from mmsetup.catalog import Catalog, load
-from mmsetup.errors import CheckFailedError, LockError, TargetError
+from mmsetup.catalog import Catalog, Family, load
+from mmsetup.errors import CheckFailedError, LockError, RequestError, TargetError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.changes import Limit
@@ -175,6 +175,9 @@ class _Trip:
     def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> _Pinned:
         offline = self._journey.request.offline
         if given is not None:
+            self._check_trainable(
+                family_of(catalog, given.family), [package.name for package in given.packages]
+            )
             interpreter = interpreter_for(given, machine, offline=offline)
             if given.build is not None:
                 preflight(machine, interpreter)
@@ -182,12 +185,21 @@ class _Trip:
         with self._stage("plan", "Choosing versions that belong together"):
             made, machine = planned(self._journey.request, machine, catalog, fetch_python=not offline)
         self._journey.show(made)
+        self._check_trainable(family_of(catalog, made.family), [choice.name for choice in made.choices])
         interpreter = chosen_interpreter(made)
         if made.ops.is_built:
             preflight(machine, interpreter)
         with self._stage("lock", "Pinning every file"):
             locked = lock(made, family_of(catalog, made.family), name="default", offline=offline)
         return _Pinned(locked, made, interpreter, machine)
+
+    def _check_trainable(self, family: Family, names: Collection[str]) -> None:
+        member = family.member("segmentation")
+        if self._journey.with_smoke and member is not None and member.distribution not in names:
+            raise RequestError(
+                f"without {member.distribution} there is nothing that the smoke run could train",
+                remedy="mmsetup install --no-smoke  # with the same options",
+            )
 
     def _beside(self, pinned: _Pinned, catalog: Catalog) -> Company:
         """Find what openmim brings along, show it, and have it agreed to."""

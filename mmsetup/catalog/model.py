@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -30,6 +30,7 @@ __all__ = [
     "Proven",
     "Sdist",
     "Source",
+    "Targets",
     "ToolkitDriver",
     "ToolkitLimits",
     "TorchPlatform",
@@ -42,12 +43,12 @@ __all__ = [
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-x86_64", "macos-arm64")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _series(version: Version) -> str:
     return f"{version.major}.{version.minor}.0"
 
 
-@lru_cache(maxsize=None)
+@cache
 def parsed(text: str) -> Version:
     """Parse a version; the catalogue names the same ones thousands of times."""
     return Version(text)
@@ -132,7 +133,8 @@ class Gate:
         return f"{self.on} >={self.minimum}{upper}"
 
 
-def _numbers(version: str) -> list[int]:
+@lru_cache(maxsize=None)
+def _numbers(version: str) -> tuple[int, ...]:
     """Read a version as mmcv's first ``digit_version`` does: ``1.0rc2`` becomes 1, -1, 2.
 
     Its loop takes each part of digits as a number and splits one with ``rc`` into the number less one and
@@ -145,7 +147,7 @@ def _numbers(version: str) -> list[int]:
         elif "rc" in part:
             before, _, after = part.partition("rc")
             numbers += [int(before) - 1, int(after)]
-    return numbers
+    return tuple(numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Sdist:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A set that was built, imported and trained; ``source`` says by what. ``versions`` are by distribution."""
+    """A set, by distribution, that was built, imported and trained; ``source`` says by what."""
 
     pythons: tuple[str, ...]
     torch: Version
@@ -228,9 +230,14 @@ class Family:
     replaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def parts(self) -> tuple[OpsDistribution | Member, ...]:
+        """Give the ops and the members."""
+        return (self.ops, *self.members)
+
+    @property
     def distributions(self) -> tuple[str, ...]:
         """Give the names of all distributions, the ops first."""
-        return (self.ops.distribution, *(member.distribution for member in self.members))
+        return tuple(part.distribution for part in self.parts)
 
     def member(self, role: str) -> Member | None:
         """Give the member with a role."""
@@ -239,7 +246,7 @@ class Family:
     def named(self, name: str) -> Member | OpsDistribution | None:
         """Give what people call ``name``: by its distribution or its module."""
         wanted = canonicalize_name(name)
-        for part in (self.ops, *self.members):
+        for part in self.parts:
             if wanted in {part.distribution, canonicalize_name(part.module)}:
                 return part
         return None
@@ -249,11 +256,11 @@ class Family:
 class Source:
     """A place that files come from.
 
-    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``pages`` the addresses of
-    its page, the usual one first, with ``{base}``, ``{variant}``, ``{torch}`` (2.8.0), ``{digits}`` (280) and
-    ``{distribution}`` to be filled in; the first of ``mirror_variables`` that is set replaces ``base``. Its
-    ops fit a ``series`` of torch, or one ``release`` alone (``fits``). ``local`` is the local version part
-    that names the pair, where it has one.
+    ``layout`` is ``find-links`` (one flat page for a pair) or ``simple`` (PEP 503); ``pages`` are the
+    addresses of its page, the usual one first, with ``{base}``, ``{variant}``, ``{torch}`` (2.8.0),
+    ``{series}`` (2.8), ``{digits}`` (280), ``{release}`` and ``{distribution}`` to be filled in; the first of
+    ``mirror_variables`` that is set replaces ``base``. Its ops fit a ``series`` of torch, or one ``release``
+    alone (``fits``). ``local`` tells that the local version part of its wheels names the pair.
     """
 
     name: str
@@ -305,10 +312,10 @@ class Break:
     """A version boundary at which something breaks.
 
     ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with
-    ``only_built`` it concerns ops built from source alone, with ``platforms`` those platforms alone. A break gives ``bounds`` for the resolver, or
-    ``reject`` (no such plan), or ``caution`` (such a plan only when it was asked for). ``severity`` is how
-    bad it is in an environment that is there: ``error`` when the stack cannot be imported or trained,
-    ``warning`` when a part that not everybody uses fails.
+    ``only_built`` it concerns ops built from source alone, with ``platforms`` those platforms alone. A break
+    gives ``bounds`` for the resolver, or ``reject`` (no such plan), or ``caution`` (such a plan only when it
+    was asked for). ``severity`` is how bad it is in an environment that is there: ``error`` when the stack
+    cannot be imported or trained, ``warning`` when a part that not everybody uses fails.
     """
 
     id: str
@@ -378,6 +385,14 @@ class ToolkitLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Targets:
+    """The Pythons of an environment: those that mmsetup's own scripts run on, and those that uv fetches."""
+
+    pythons: SpecifierSet
+    fetched: SpecifierSet
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All that is known. ``digest`` is the sha256 of the data files, ``date`` the newest of their dates."""
 
@@ -395,6 +410,7 @@ class Catalog:
     forward_compatibility: tuple[ForwardCompatibility, ...]
     toolkit_limits: tuple[ToolkitLimits, ...]
     gpus: tuple[GpuModel, ...]
+    targets: Targets
 
     def family(self, name: str) -> Family | None:
         """Give the family of that name."""

@@ -38,40 +38,82 @@ class Selectors:
 
     project: Annotated[
         Path | None,
-        typer.Option("--for", help="A project: its files tell the family and the packages.", metavar="PATH", rich_help_panel=_PANEL),
+        typer.Option(
+            "--for",
+            help="A project: its files tell the family and the packages.",
+            metavar="PATH",
+            rich_help_panel=_PANEL,
+        ),
     ] = None
     family: Annotated[
-        str, typer.Option("--family", help="mmcv-full (the default), mmcv or onedl.", metavar="NAME", rich_help_panel=_PANEL)
+        str,
+        typer.Option(
+            "--family", help="mmcv-full (the default), mmcv or onedl.", metavar="NAME", rich_help_panel=_PANEL
+        ),
     ] = ""
     wanted: Annotated[
         list[str] | None,
-        typer.Option("--with", help="mmdet; or a version: mmcv-full==1.6.0.", metavar="PACKAGE", rich_help_panel=_PANEL),
+        typer.Option(
+            "--with", help="mmdet; or a version: mmcv-full==1.6.0.", metavar="PACKAGE", rich_help_panel=_PANEL
+        ),
     ] = None
     without: Annotated[
-        list[str] | None, typer.Option("--without", help="Leave this one out.", metavar="PACKAGE", rich_help_panel=_PANEL)
+        list[str] | None,
+        typer.Option("--without", help="Leave this one out.", metavar="PACKAGE", rich_help_panel=_PANEL),
     ] = None
     python: Annotated[
         str,
-        typer.Option("--python", help="A Python version (3.10) or the path of one.", metavar="VERSION|PATH", rich_help_panel=_PANEL),
+        typer.Option(
+            "--python",
+            help="A Python version (3.10) or the path of one.",
+            metavar="VERSION|PATH",
+            rich_help_panel=_PANEL,
+        ),
     ] = ""
     torch: Annotated[
         str,
-        typer.Option("--torch", help="A torch version (1.13.1) or its beginning.", metavar="VERSION", rich_help_panel=_PANEL),
+        typer.Option(
+            "--torch",
+            help="A torch version (1.13.1) or its beginning.",
+            metavar="VERSION",
+            rich_help_panel=_PANEL,
+        ),
     ] = ""
     cuda: Annotated[
-        str, typer.Option("--cuda", help="The CUDA variant of torch: cu117, cpu …", metavar="VARIANT", rich_help_panel=_PANEL)
+        str,
+        typer.Option(
+            "--cuda",
+            help="The CUDA variant of torch: cu117, cpu …",
+            metavar="VARIANT",
+            rich_help_panel=_PANEL,
+        ),
     ] = ""
     build: Annotated[
         bool | None,
-        typer.Option("--build/--no-build", help="Whether the ops may be built from source.", show_default=False, rich_help_panel=_PANEL),
+        typer.Option(
+            "--build/--no-build",
+            help="Whether the ops may be built from source.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
     ] = None
     prebuilt: Annotated[
         bool | None,
-        typer.Option("--prebuilt/--no-prebuilt", help="Whether prebuilt ops may be used.", show_default=False, rich_help_panel=_PANEL),
+        typer.Option(
+            "--prebuilt/--no-prebuilt",
+            help="Whether prebuilt ops may be used.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
     ] = None
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", help="Where prebuilt ops may come from: openmmlab, onedl …", metavar="NAME", rich_help_panel=_PANEL),
+        typer.Option(
+            "--source",
+            help="Where prebuilt ops may come from: openmmlab, onedl …",
+            metavar="NAME",
+            rich_help_panel=_PANEL,
+        ),
     ] = None
     mirror: Annotated[
         list[str] | None,
@@ -82,23 +124,40 @@ class Selectors:
             rich_help_panel=_PANEL,
         ),
     ] = None
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network: caches only.", rich_help_panel=_PANEL)] = False
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network: caches only.", rich_help_panel=_PANEL)
+    ] = False
     gpu: Annotated[
         list[str] | None,
-        typer.Option("--gpu", help="sm_90 or a name (RTX 4090); once for each; none.", metavar="GPU", rich_help_panel=_MACHINE),
+        typer.Option(
+            "--gpu",
+            help="sm_90 or a name (RTX 4090); once for each; none.",
+            metavar="GPU",
+            rich_help_panel=_MACHINE,
+        ),
     ] = None
     driver: Annotated[
-        str, typer.Option("--driver", help="The NVIDIA driver: 535.104.05.", metavar="VERSION", rich_help_panel=_MACHINE)
+        str,
+        typer.Option(
+            "--driver", help="The NVIDIA driver: 535.104.05.", metavar="VERSION", rich_help_panel=_MACHINE
+        ),
     ] = ""
     cuda_compat: Annotated[
         bool,
-        typer.Option("--cuda-compat", help="NVIDIA's package cuda-compat is there: a newer CUDA runs.", rich_help_panel=_MACHINE),
+        typer.Option(
+            "--cuda-compat",
+            help="NVIDIA's package cuda-compat is there: a newer CUDA runs.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = False
     glibc: Annotated[
         str, typer.Option("--glibc", help="The C library: 2.31.", metavar="VERSION", rich_help_panel=_MACHINE)
     ] = ""
     platform: Annotated[
-        str, typer.Option("--platform", help="linux-x86_64, windows-x86_64 …", metavar="NAME", rich_help_panel=_MACHINE)
+        str,
+        typer.Option(
+            "--platform", help="linux-x86_64, windows-x86_64 …", metavar="NAME", rich_help_panel=_MACHINE
+        ),
     ] = ""
 
     def request(self, catalog: Catalog, *, trusts_catalog: bool = False) -> Request:
@@ -150,7 +209,6 @@ class Selectors:
             glibc=self.glibc or table.glibc,
         )
 
-
     def resolved(
         self, catalog: Catalog, here: Machine, *, trusts_catalog: bool = False
     ) -> tuple[Request, Machine, ProjectAnswer | None]:
@@ -173,7 +231,9 @@ def wishes(command: Command) -> Command:
     """Give a command the options of :class:`Selectors`, as its parameter ``selectors``."""
     hints = get_type_hints(Selectors, include_extras=True)
     added = [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
+        inspect.Parameter(
+            one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
+        )
         for one in fields(Selectors)
     ]
     own = [

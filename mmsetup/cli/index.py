@@ -24,14 +24,16 @@ def command(
             metavar="DIR",
         ),
     ] = None,
-    pip: Annotated[bool, typer.Option("--pip", help="Print the whole argument list for pip install.")] = False,
+    pip: Annotated[
+        bool, typer.Option("--pip", help="Print the whole argument list for pip install.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Print the address of the index page for pip install -f, and nothing else."""
     from mmsetup.catalog import load
     from mmsetup.inputs import environment_beside
     from mmsetup.plan.asking import asking
-    from mmsetup.plan.index import request_beside, wheel_index
+    from mmsetup.plan.index import request_beside, wheel_index, without_passwords
     from mmsetup.probe import probe
     from mmsetup.render.document import document, dump
 
@@ -43,7 +45,7 @@ def command(
     has_torch = beside is not None and beside.torch is not None
     found = wheel_index(machine, catalog, request, has_torch=has_torch, ask=asking(offline=request.offline))
     if json:
-        typer.echo(dump(document("mmsetup.index/1", found)))
+        typer.echo(dump(document("mmsetup.index/1", without_passwords(found))))
         return
     typer.echo(" ".join(found.pip) if pip else found.url)
     for line in _told(found):
@@ -58,6 +60,9 @@ def _told(found: WheelIndex) -> list[str]:
     ops = next(choice for choice in plan.choices if choice.origin == plan.ops.source)
     told = f"{ops.name} {best.ops} for torch {best.torch} {best.variant}, Python {best.python}"
     if best.certainty == "listed":
-        return [f"{told}: listed there" + (f" {best.age_seconds / 60:.0f} minutes ago" if best.age_seconds else "")]
+        return [
+            f"{told}: listed there"
+            + (f" {best.age_seconds / 60:.0f} minutes ago" if best.age_seconds else "")
+        ]
     why = "the page was not asked" if best.answered is None else f"the page did not answer ({best.outcome})"
     return [f"{told}: {best.certainty} according to the catalogue; {why}"]

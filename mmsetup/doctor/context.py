@@ -63,7 +63,7 @@ class Context:
 
         def present(family: Family) -> int:
             found = 0
-            for part in (family.ops, *family.members):
+            for part in family.parts:
                 version = parsed(self.environment.version_of(part.distribution))
                 found += version is not None and version.major in {known.major for known in part.versions}
             return found
@@ -99,7 +99,7 @@ class Context:
         """Give what the stack imports without declaring it."""
         if self.family is None:
             return ()
-        here = (part for part in (self.family.ops, *self.family.members) if part.distribution in self.by_name)
+        here = (part for part in self.family.parts if part.distribution in self.by_name)
         return tuple(line for part in here for line in part.omits)
 
     @cached_property

@@ -46,8 +46,8 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
     bounds = [bound.requirement for bound in plan.bounds]
     if plan.unconfirmed:
         raise NetworkError(
-            f"where the files of {', '.join(plan.unconfirmed)} are was not read on any page: only the catalogue says that "
-            "they are there",
+            f"where the files of {', '.join(plan.unconfirmed)} are was not read on any page: only the "
+            "catalogue says that they are there",
             remedy="mmsetup lock  # without --offline",
         )
     metadata = list(_static_metadata(plan, family))
@@ -71,7 +71,9 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         packages=packages,
         build=build,
         catalog_digest=plan.catalog_digest,
-        from_source=tuple(str(known["name"]) for known in metadata if known["name"] != family.ops.distribution),
+        from_source=tuple(
+            str(known["name"]) for known in metadata if known["name"] != family.ops.distribution
+        ),
     )
 
 
@@ -179,7 +181,9 @@ def _resolve(
         (folder / "requirements.in").write_text("\n".join(wanted) + "\n", encoding="utf-8")
         (folder / "constraints.in").write_text("\n".join(bounds) + "\n", encoding="utf-8")
         # A uv.toml of this folder adds to the user's own configuration; --config-file would replace it.
-        (folder / "uv.toml").write_text(tomli_w.dumps({"dependency-metadata": list(metadata)}), encoding="utf-8")
+        (folder / "uv.toml").write_text(
+            tomli_w.dumps({"dependency-metadata": list(metadata)}), encoding="utf-8"
+        )
         # Nothing is "never": so a distribution that another one replaces is required nowhere.
         never = [f"{name} ; sys_platform == 'never'" for name in replaces or {}]
         (folder / "overrides.in").write_text("\n".join(never) + "\n", encoding="utf-8")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from mmsetup.catalog import Family, IndexFile, Page, Source
+from mmsetup.catalog.addresses import shown
 from mmsetup.plan.builds import DEFAULT_INDEX
 from mmsetup.plan.candidate import SDIST, Candidate
 from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, SourceReport
 from mmsetup.plan.offers import Offers, wheel_on
 from mmsetup.plan.selection import torch_addresses
 from mmsetup.plan.situation import Situation
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 __all__ = ["account", "requirements"]
 
@@ -52,12 +56,12 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
 
 def _ops_origin(best: Candidate, situation: Situation) -> OpsOrigin:
     if best.offer is not None:
-        return OpsOrigin("prebuilt", best.offer.source, page=best.offer.page)
+        return OpsOrigin("prebuilt", best.offer.source, page=shown(best.offer.page))
     offers = Offers(situation)
     page = next((pages[0] for pages in offers.wanted(best.build)), "")
     architectures = tuple(sorted(situation.architectures))
     with_cuda = bool(situation.gpus) and best.build.variant != "cpu"
-    return OpsOrigin("built", SDIST, with_cuda, architectures if with_cuda else (), page)
+    return OpsOrigin("built", SDIST, with_cuda, architectures if with_cuda else (), shown(page))
 
 
 def _choices(best: Candidate, situation: Situation) -> Iterator[Choice]:
@@ -99,7 +103,9 @@ def _choices(best: Candidate, situation: Situation) -> Iterator[Choice]:
             name,
             str(version),
             DEFAULT_INDEX,
-            f"accepts {', '.join(gate.range for gate in gates)}" if gates else "accepts any version of the others",
+            f"accepts {', '.join(gate.range for gate in gates)}"
+            if gates
+            else "accepts any version of the others",
             gates[0].source if gates else (member.source if member else ""),
         )
 
@@ -190,7 +196,11 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
     if best.proof is None:
         yield "this set passes every rule, but it was not trained before mmsetup was released"
     if build.interpreter is None:
-        yield f"no Python {situation.request.python or build.python} is here: uv fetches one"
+        wanted = situation.request.python or build.python
+        if situation.catalog.targets.fetched.contains(build.python):
+            yield f"no Python {wanted} is here: uv fetches one"
+        else:
+            yield f"no Python {wanted} is here, and uv has none: pyenv install {build.python}"
     yield from _of_gpus(best, situation)
     if machine.os.wsl:
         yield "under WSL the driver is that of Windows: its version was compared with Windows' minimums"
@@ -200,7 +210,8 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
 
 def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
     machine, build = situation.machine, best.build
-    if machine.gpus and machine.driver is None:
+    driver = machine.driver
+    if machine.gpus and (driver is None or not (driver.version or driver.cuda)):
         yield "no driver was found: what CUDA it carries was not checked"
     for gpu in machine.gpus:
         if gpu not in situation.gpus:
@@ -210,10 +221,10 @@ def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
                 f"CUDA_VISIBLE_DEVICES={kept} hides it"
             )
         elif not gpu.architecture:
-            yield f"the architecture of {gpu.name} is not known: whether torch and the ops hold code for it was not checked"
+            yield f"the architecture of {gpu.name} is not known: whether there is code for it was not checked"
     slices = sorted({gpu.mig for gpu in situation.gpus if gpu.mig})
     if slices:
-        yield f"the GPU is divided by MIG ({', '.join(slices)}): a process sees one slice and its memory alone"
+        yield f"MIG divides the GPU ({', '.join(slices)}): a process sees one slice and its memory alone"
     if not situation.gpus or build.variant == "cpu":
         return
     held = build.release.architectures.get((situation.platform, build.variant))
@@ -221,8 +232,8 @@ def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
         yield f"which GPUs this build of torch holds code for is {held.certainty}, not read from the file"
     if best.offer is not None and (best.offer.group is None or best.offer.group.architectures is None):
         yield (
-            f"which GPUs the ops of {best.offer.source} hold code for is written nowhere: the wheel is opened before it "
-            "is installed"
+            f"which GPUs the ops of {best.offer.source} hold code for is written nowhere: the wheel is "
+            "opened before it is installed"
         )
 
 
@@ -252,7 +263,11 @@ def _brought(best: Candidate, situation: Situation) -> Iterable[str]:
         (member.distribution for member in chosen),
         family.ops.requires,
         family.ops.omits,
-        (line for member in chosen for line in (*member.omits, *(member.sdist.requires if member.sdist else ()))),
+        (
+            line
+            for member in chosen
+            for line in (*member.omits, *(member.sdist.requires if member.sdist else ()))
+        ),
         family.build.requires if best.is_built else (),
     )
     return dict.fromkeys(canonicalize_name(Requirement(line).name) for line in lines)

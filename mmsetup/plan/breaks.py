@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 from operator import and_
-
-from packaging.version import Version
+from typing import TYPE_CHECKING
 
 from mmsetup.catalog import Break
 from mmsetup.plan.situation import Situation
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 __all__ = ["BreakTable"]
 

@@ -11,7 +11,7 @@ from mmsetup.plan.builds import TorchBuild
 from mmsetup.plan.code import Code
 from mmsetup.plan.offers import Offer
 
-__all__ = ["SDIST", "Candidate", "cuda_of", "runs_on"]
+__all__ = ["SDIST", "Candidate", "capability", "cuda_of", "runs_on"]
 
 SDIST = "sdist"
 
@@ -70,16 +70,17 @@ def runs_on(architecture: str, sass: tuple[str, ...], ptx: tuple[str, ...]) -> b
     letter (``sm_90a``) on nothing else; PTX runs on anything newer (CUDA C++ Programming Guide, "Application
     Compatibility").
     """
-    wanted = _capability(architecture)
+    wanted = capability(architecture)
     for held in sass:
         if held == architecture:
             return True
-        major, minor = _capability(held)
+        major, minor = capability(held)
         if not held[-1].isalpha() and major == wanted[0] and minor <= wanted[1]:
             return True
-    return any(not held[-1].isalpha() and _capability(held) <= wanted for held in ptx)
+    return any(not held[-1].isalpha() and capability(held) <= wanted for held in ptx)
 
 
-def _capability(architecture: str) -> tuple[int, int]:
+def capability(architecture: str) -> tuple[int, int]:
+    """Give the compute capability of an architecture: (9, 0) for ``sm_90``."""
     digits = "".join(letter for letter in architecture.removeprefix("sm_") if letter.isdigit())
     return int(digits[:-1]), int(digits[-1])

@@ -68,9 +68,10 @@ def _served(gpus: tuple[Gpu, ...]) -> Iterator[tuple[Gpu, ...]]:
     """Give the GPUs to serve: all of them, then without those of one architecture, and so on."""
     yield gpus
     kinds = list(dict.fromkeys(gpu.architecture for gpu in gpus if gpu.architecture))
-    for count in range(len(kinds) - 1, 0, -1):
+    has_unknown = any(not gpu.architecture for gpu in gpus)
+    for count in range(len(kinds) - 1, -1 if has_unknown else 0, -1):
         for kept in combinations(kinds, count):
-            yield tuple(gpu for gpu in gpus if gpu.architecture in kept)
+            yield tuple(gpu for gpu in gpus if not gpu.architecture or gpu.architecture in kept)
 
 
 def _asked(situation: Situation, ask: Ask, pages: dict[str, Page]) -> tuple[Situation, Sifted]:
@@ -103,7 +104,11 @@ def _only_confirmed(situation: Situation, sifted: Sifted) -> tuple[Situation, Si
     others = [candidate for candidate in sifted.possible if not candidate.is_confirmed]
     if not others:
         return situation, sifted
-    reason = "offline: no page was read that lists its files" if situation.request.offline else "its page was not read"
+    reason = (
+        "offline: no page was read that lists its files"
+        if situation.request.offline
+        else "its page was not read"
+    )
     promised = Rejection(others[0].described(situation.family), "page", reason, len(others) - 1)
     return situation, Sifted(confirmed, (promised, *sifted.rejections))
 

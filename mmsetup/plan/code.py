@@ -51,9 +51,9 @@ class Codes:
             member.module: tuple(gate for gate in situation.catalog.gates if gate.on == member.module)
             for member in self._family.members
         }
-        self._wishes = {
-            found.name: found.specifier for found in map(Requirement, situation.request.wanted)
-        }
+        self._wishes: dict[str, SpecifierSet] = {}
+        for found in map(Requirement, situation.request.wanted):
+            self._wishes[found.name] = self._wishes.get(found.name, SpecifierSet()) & found.specifier
         self._without = frozenset(situation.request.without)
         self._known: dict[Version, tuple[Code, ...]] = {}
         self._likenesses: dict[tuple[str, Version], object] = {}
@@ -89,7 +89,8 @@ class Codes:
         )
 
     def _made(self, ops: Version) -> Iterator[Code]:
-        family, made = self._family, {}
+        family = self._family
+        made: dict[object, Code] = {}
         chosen = {family.ops.distribution: ops}
         for versions in self._extended(chosen, family.members):
             mask = self._table.of_code(versions)
@@ -114,7 +115,11 @@ class Codes:
             yield chosen
             return
         member, *others = members
-        if not self._takes_part(member, chosen):
+        needing = self._needing(member, chosen)
+        if needing and member.distribution in self._without:
+            self._branches[f"{needing} needs {member.distribution}, which was to be left out"] = None
+            return
+        if not needing and not self._is_asked_for(member):
             yield from self._extended(chosen, tuple(others))
             return
         seen: set[object] = set()
@@ -132,15 +137,18 @@ class Codes:
         if not seen:
             self._refuse(member, refusals)
 
-    def _takes_part(self, member: Member, chosen: dict[str, Version]) -> bool:
+    def _is_asked_for(self, member: Member) -> bool:
         if member.distribution in self._without:
             return False
-        if not member.optional or member.distribution in self._wishes:
-            return True
-        return any(
-            name in chosen and versions.contains(chosen[name], prereleases=True)
-            for name, versions in member.needed_by.items()
-        )
+        return not member.optional or member.distribution in self._wishes
+
+    @staticmethod
+    def _needing(member: Member, chosen: dict[str, Version]) -> str:
+        """Give what was chosen that cannot be without a member."""
+        for name, versions in member.needed_by.items():
+            if name in chosen and versions.contains(chosen[name], prereleases=True):
+                return f"{name} {chosen[name]}"
+        return ""
 
     def _admitted(self, member: Member) -> Iterable[Version]:
         wish = self._wishes.get(member.distribution) or SpecifierSet()

@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mmsetup.catalog import Catalog, read_pages
+from mmsetup.catalog.addresses import shown
 from mmsetup.plan.account import account
 from mmsetup.plan.builds import DEFAULT_INDEX
 from mmsetup.plan.candidate import Candidate
@@ -19,7 +20,7 @@ from mmsetup.plan.request import Request
 from mmsetup.plan.situation import Situation
 from mmsetup.probe.machine import Environment, Machine
 
-__all__ = ["WheelIndex", "WheelPage", "request_beside", "wheel_index"]
+__all__ = ["WheelIndex", "WheelPage", "request_beside", "wheel_index", "without_passwords"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class WheelIndex:
 def wheel_index(
     machine: Machine, catalog: Catalog, request: Request, *, has_torch: bool = False, ask: Ask = read_pages
 ) -> WheelIndex:
-    """Find the page with a wheel of the ops that fits; a page that cannot be read is taken at the catalogue's word.
+    """Find the page with a wheel of the ops that fits; what cannot be read is taken from the catalogue.
 
     With ``has_torch`` torch is there already and stays out of pip's arguments.
 
@@ -65,7 +66,7 @@ def wheel_index(
     best = sifted.possible[0]
     plan = account(best, situation, sifted.rejections)
     return WheelIndex(
-        url=plan.ops.page,
+        url=best.offer.page if best.offer else "",
         plan=plan,
         pip=tuple(_arguments(plan, best, situation, has_torch=has_torch)),
         candidates=tuple(dict.fromkeys(_page(one, situation) for one in sifted.possible)),
@@ -73,7 +74,7 @@ def wheel_index(
 
 
 def request_beside(environment: Environment, request: Request) -> Request:
-    """Give the request for ops that fit the torch and the Python of an environment; what it says itself stays."""
+    """Give the request for ops that fit an environment's torch and Python; what it says itself stays."""
     torch = environment.torch
     if torch is None:
         return request
@@ -83,6 +84,16 @@ def request_beside(environment: Environment, request: Request) -> Request:
         torch=request.torch if asks_torch else torch.version.partition("+")[0],
         cuda=request.cuda if asks_torch else torch.variant,
         python=request.python or environment.interpreter.minor,
+    )
+
+
+def without_passwords(found: WheelIndex) -> WheelIndex:
+    """Give the same with the user name and password of a mirror left out of every address."""
+    return replace(
+        found,
+        url=shown(found.url),
+        pip=tuple(shown(word) if "://" in word else word for word in found.pip),
+        candidates=tuple(replace(page, url=shown(page.url)) for page in found.candidates),
     )
 
 
@@ -117,10 +128,11 @@ def _arguments(plan: Plan, best: Candidate, situation: Situation, *, has_torch: 
     ops = family.ops.distribution
     yield f"{ops}=={_listed_version(best)}"
     source = catalog.source(best.ops_source)
+    page = best.offer.page if best.offer else ""
     if source is not None and source.layout == "find-links":
-        yield from ("--find-links", plan.ops.page)
+        yield from ("--find-links", page)
     else:
-        yield from ("--extra-index-url", plan.ops.page.rpartition(f"/{ops}/")[0])
+        yield from ("--extra-index-url", page.rpartition(f"/{ops}/")[0])
     yield from ("--only-binary", ops)
     yield from (f"{name}=={version}" for name, version in best.code.members)
     yield from _omitted(plan, best, situation, has_torch=has_torch)
@@ -144,4 +156,6 @@ def _omitted(plan: Plan, best: Candidate, situation: Situation, *, has_torch: bo
     bounded = {bound.package for bound in bounds}
     yield from (bound.requirement.replace(" ", "") for bound in bounds)
     skipped = bounded | ({"torchvision"} if not has_torch or best.build.source == DEFAULT_INDEX else set())
-    yield from (line.replace(" ", "") for line in lines if canonicalize_name(Requirement(line).name) not in skipped)
+    yield from (
+        line.replace(" ", "") for line in lines if canonicalize_name(Requirement(line).name) not in skipped
+    )

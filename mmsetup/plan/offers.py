@@ -1,4 +1,4 @@
-"""Where prebuilt ops can come from: the pages to read, what they list, and what the catalogue says instead."""
+"""Where prebuilt ops can come from: which pages, what they list, what the catalogue says instead."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Offers:
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._ops = situation.family.ops.distribution
-        self._sources = [source for source in situation.catalog.sources if source.name in situation.ops_sources]
+        self._sources = [
+            source for source in situation.catalog.sources if source.name in situation.ops_sources
+        ]
         self._groups: dict[tuple[str, str, Version], list[WheelGroup]] = {}
         for group in situation.catalog.wheels:
             if group.distribution == self._ops and group.platform == situation.platform:
@@ -67,11 +69,10 @@ class Offers:
             groups = self.groups(source, build)
             addresses = self.addresses(source, build)
             page = next((self._situation.pages[one] for one in addresses if self._answers(one)), None)
+            was_asked = any(one in self._situation.pages for one in addresses)
             if page is not None:
                 yield from self._from_page(source, page, build, groups)
-            elif not any(one in self._situation.pages for one in addresses):
-                yield from self._from_catalog(source, build, groups, addresses[0])
-            elif self._situation.request.trusts_catalog and not self._is_denied(addresses):
+            elif not was_asked or (self._situation.request.trusts_catalog and not self._is_denied(addresses)):
                 yield from self._from_catalog(source, build, groups, addresses[0])
 
     def groups(self, source: Source, build: TorchBuild) -> list[WheelGroup]:
@@ -103,8 +104,8 @@ class Offers:
                 yield f"{source.name} did not give its page for this torch and variant: {failed.error}"
             elif asked:
                 yield (
-                    f"{source.name} lists no wheel of {self._ops} for Python {build.python}, this torch and variant, "
-                    "and this machine"
+                    f"{source.name} lists no wheel of {self._ops} for Python {build.python}, "
+                    "this torch and variant, and this machine"
                 )
             else:
                 yield f"{source.name} is not known to have {self._ops} for this torch and variant"
@@ -127,7 +128,9 @@ class Offers:
                 continue
             if _fits(tags, build.python, self._situation):
                 seen.add(version)
-                group = next((known for known in groups if version in known.versions), None)
+                # A version that the catalogue does not know is made as its neighbours for that pair are.
+                known = (one for one in groups if version in one.versions)
+                group = next(known, groups[0] if groups else None)
                 yield Offer(source.name, version, page.url, file, group)
 
     def _from_catalog(
@@ -141,7 +144,9 @@ class Offers:
 
     def _usual_pythons(self, version: Version) -> tuple[str, ...]:
         if version not in self._usual:
-            fitting = (one.pythons for one in self._pythons if one.versions.contains(version, prereleases=True))
+            fitting = (
+                one.pythons for one in self._pythons if one.versions.contains(version, prereleases=True)
+            )
             self._usual[version] = next(fitting, ())
         return self._usual[version]
 
@@ -175,7 +180,9 @@ def _filled(
     return tuple(page.format(**filled) for page in pages)
 
 
-def wheel_on(page: Page, name: str, version: Version, build: TorchBuild, situation: Situation) -> IndexFile | None:
+def wheel_on(
+    page: Page, name: str, version: Version, build: TorchBuild, situation: Situation
+) -> IndexFile | None:
     """Give the wheel that a page lists for a distribution, version, and a build's Python and variant.
 
     A local version part, where a file name has one, must name the variant. A wheel for a newer glibc than
@@ -183,7 +190,9 @@ def wheel_on(page: Page, name: str, version: Version, build: TorchBuild, situati
     """
     text, interpreter = str(version), _interpreter(build.python)
     for listed, tags, file in _parsed(page, name, (text, interpreter)):
-        if Version(listed.public) != version or (listed.local and build.variant not in listed.local.split(".")):
+        if Version(listed.public) != version or (
+            listed.local and build.variant not in listed.local.split(".")
+        ):
             continue
         if _fits(tags, build.python, situation):
             return file
@@ -226,9 +235,7 @@ def _is_for(listed: Version, source: Source, build: TorchBuild) -> bool:
 
 def _fits(tags: frozenset[Tag], python: str, situation: Situation) -> bool:
     interpreter = _interpreter(python)
-    return any(
-        tag.interpreter == interpreter and _is_on_platform(tag.platform, situation) for tag in tags
-    )
+    return any(tag.interpreter == interpreter and _is_on_platform(tag.platform, situation) for tag in tags)
 
 
 def _interpreter(python: str) -> str:
@@ -253,5 +260,3 @@ def _is_on_platform(name: str, situation: Situation) -> bool:
         wanted = _GLIBC[kind]
     glibc = situation.glibc
     return of == processor and (glibc is None or glibc.release >= wanted)
-
-

@@ -104,7 +104,9 @@ def _with_less(situation: Situation) -> Iterator[_Way]:
     if not found and len(less) > 1:
         everything = {key: value for _, changes in free for key, value in changes.items()}
         found = list(
-            _fitting([(" and ".join(option for option, _ in less), replace(request, **everything))], situation)
+            _fitting(
+                [(" and ".join(option for option, _ in less), replace(request, **everything))], situation
+            )
         )
     yield from found
 
@@ -113,7 +115,10 @@ def _fitting(less: list[tuple[str, Request]], situation: Situation) -> Iterator[
     for option, other in less:
         best = _best(replace(situation, request=other))
         if best is not None:
-            yield _Way(f"without {option} this fits: {best.described(situation.family)}", _command(other, situation.machine))
+            yield _Way(
+                f"without {option} this fits: {best.described(situation.family)}",
+                _command(other, situation.machine),
+            )
 
 
 def _with_newer_glibc(situation: Situation) -> Iterator[_Way]:
@@ -136,19 +141,23 @@ def _on_the_cpu(situation: Situation) -> Iterator[_Way]:
     best = _best(replace(situation, request=on_cpu))
     if best is not None:
         yield _Way(
-            f"on the CPU alone this fits: {best.described(situation.family)}", _command(on_cpu, situation.machine)
+            f"on the CPU alone this fits: {best.described(situation.family)}",
+            _command(on_cpu, situation.machine),
         )
 
 
 def _with_nvcc(situation: Situation) -> Iterator[_Way]:
-    cudas = {cuda_of(variant).major for release in situation.catalog.torch for variant in _variants(situation, release)}
-    kits = tuple(Toolkit(Path("/usr/local/cuda"), f"{major}.0", Path("nvcc")) for major in sorted(cudas))
+    cudas = {
+        cuda_of(variant) for release in situation.catalog.torch for variant in _variants(situation, release)
+    }
+    kits = tuple(Toolkit(Path("/usr/local/cuda"), str(cuda), Path("nvcc")) for cuda in sorted(cudas))
     best = _best(replace(situation, machine=replace(situation.machine, toolkits=kits)))
     if best is not None and best.is_built:
-        major = cuda_of(best.build.variant).major
+        cuda = cuda_of(best.build.variant)
         yield _Way(
-            f"with an nvcc of CUDA {major} this fits: {best.described(situation.family)}",
-            f"apt-get install cuda-nvcc-{major}-0  # or another nvcc of CUDA {major}; then: {_command(situation.request, situation.machine)}",
+            f"with an nvcc of CUDA {cuda} this fits: {best.described(situation.family)}",
+            f"apt-get install cuda-nvcc-{cuda.major}-{cuda.minor} && "
+            + _command(situation.request, situation.machine),
         )
 
 
@@ -190,7 +199,8 @@ def _with_another_family(situation: Situation) -> Iterator[_Way]:
         if best is not None:
             promise = "" if best.is_confirmed else ", as the catalogue says"
             yield _Way(
-                f"in family {family.name} this fits{promise}: {best.described(family)}", _command(other, situation.machine)
+                f"in family {family.name} this fits{promise}: {best.described(family)}",
+                _command(other, situation.machine),
             )
 
 
@@ -200,7 +210,8 @@ def _with_a_weakness(situation: Situation) -> Iterator[_Way]:
         cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
         asking = replace(situation.request, torch=str(weak.build.release.version))
         yield _Way(
-            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}", _command(asking, situation.machine)
+            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}",
+            _command(asking, situation.machine),
         )
 
 
@@ -216,7 +227,11 @@ def _command(request: Request, machine: Machine) -> str:
     for option, value in (("--python", request.python), ("--torch", request.torch), ("--cuda", request.cuda)):
         if value:
             words += [option, shlex.quote(value)]
-    for option, values in (("--with", request.wanted), ("--without", request.without), ("--source", request.sources)):
+    for option, values in (
+        ("--with", request.wanted),
+        ("--without", request.without),
+        ("--source", request.sources),
+    ):
         words += [word for value in values for word in (option, shlex.quote(value))]
     for option, is_set in (
         ("--no-build", not request.may_build),
@@ -227,5 +242,3 @@ def _command(request: Request, machine: Machine) -> str:
             words.append(option)
     words += [said for said in machine.overrides if said.startswith("--")]
     return " ".join(words)
-
-

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mmsetup.catalog import Catalog, Family
+from mmsetup.catalog.addresses import shown
 from mmsetup.errors import InterpreterError, RequestError
 
 __all__ = ["DEFAULT_FAMILY", "Request", "settled", "starts"]
@@ -29,8 +31,8 @@ class Request:
     ``python`` is a version (``3.10``, ``3.10.13``) or the path of an interpreter, ``torch`` a version or its
     beginning (``1.13``), ``cuda`` a variant (``cu117``, ``cpu``). ``wanted`` are requirements on what the
     family is made of (``mmdet``, ``mmcv-full==1.6.0``), by distribution or module; ``without`` names members
-    to leave out. ``sources`` are those that prebuilt ops may come from, all when empty. ``mirrors`` maps a
-    source's name to the base address that replaces its own.
+    to leave out. ``sources`` are those that the ops, which then are not built, may come from; all when empty.
+    ``mirrors`` maps a source's name to the base address that replaces its own.
 
     ``accepts_cautions``: a set with a known weakness will do, though neither its torch nor its Python was
     asked for. ``trusts_catalog``: a page that was not read is taken for what the catalogue says of it.
@@ -83,20 +85,16 @@ def settled(request: Request, catalog: Catalog) -> tuple[Request, Family]:
     if request.python and not request.wants_path:
         _check_python(request.python, catalog)
     _check_sources(request, catalog, family)
+    wanted = tuple(_wanted(line, family) for line in request.wanted)
+    without = tuple(_left_out(name, family) for name in request.without)
+    _check_wishes(wanted, without, family)
     for name, address in request.mirrors.items():
         if not _is_web_address(address):
             raise RequestError(
-                f"the mirror of {name} is {address!r}, which is no address of http or https",
+                f"the mirror of {name} is {shown(address)!r}, which is no address of http or https",
                 remedy="mmsetup plan --mirror https://HOST/FOLDER",
             )
-    return (
-        replace(
-            request,
-            wanted=tuple(_wanted(line, family) for line in request.wanted),
-            without=tuple(_left_out(name, family) for name in request.without),
-        ),
-        family,
-    )
+    return replace(request, wanted=wanted, without=without), family
 
 
 def _is_web_address(text: str) -> bool:
@@ -126,8 +124,8 @@ def _one_spelling(request: Request) -> Request:
         cuda = f"cu{number[1]}{number[2]}"
     if _VENDOR_BUILD.fullmatch(request.torch):
         raise RequestError(
-            f"torch {request.torch} is NVIDIA's own build from a container of NGC or JetPack: no index has it, and no "
-            "prebuilt ops fit it",
+            f"torch {request.torch} is NVIDIA's own build from a container of NGC or JetPack: no index has "
+            "it, and no prebuilt ops fit it",
             remedy="mmsetup plan --torch "
             + ".".join(torch.split("a")[0].split(".")[:2])
             + "  # the release; or work in that container and build the ops there",
@@ -178,9 +176,12 @@ def _check_together(request: Request, catalog: Catalog) -> None:
     ]
     raise RequestError(
         f"torch {request.torch} was never built for {request.cuda}",
-        evidence=[f"torch {request.torch} is there for {', '.join(builds)}"]
-        + [f"{request.cuda} is there for torch {', '.join(reversed(versions))}"],
-        remedy=f"mmsetup plan --torch {request.torch} --cuda {builds[-1]}  # or: --torch {versions[0]} --cuda {request.cuda}",
+        evidence=[
+            f"torch {request.torch} is there for {', '.join(builds)}",
+            f"{request.cuda} is there for torch {', '.join(reversed(versions))}",
+        ],
+        remedy=f"mmsetup plan --torch {request.torch} --cuda {builds[-1]}"
+        f"  # or: --torch {versions[0]} --cuda {request.cuda}",
     )
 
 
@@ -222,6 +223,11 @@ def _check_python(text: str, catalog: Catalog) -> None:
 
 
 def _check_sources(request: Request, catalog: Catalog, family: Family) -> None:
+    if request.sources and not request.may_use_prebuilt:
+        raise RequestError(
+            f"{', '.join(request.sources)} has prebuilt ops, and --no-prebuilt excludes these",
+            remedy=f"mmsetup plan --source {request.sources[0]}",
+        )
     serving = [source.name for source in catalog.sources if family.ops.distribution in source.distributions]
     for name in request.sources:
         if name not in serving:
@@ -237,11 +243,12 @@ def _wanted(line: str, family: Family) -> str:
         requirement = Requirement(line)
     except InvalidRequirement as error:
         raise RequestError(
-            f"--with {line!r} is no requirement: {str(error).splitlines()[0]}", remedy="mmsetup plan --with mmdet==3.3.0"
+            f"--with {line!r} is no requirement: {str(error).splitlines()[0]}",
+            remedy="mmsetup plan --with mmdet==3.3.0",
         ) from error
     part = family.named(requirement.name)
     if part is None or requirement.url or requirement.marker or requirement.extras:
-        raise _unknown(f"--with {line}", requirement.name, family)
+        raise _unknown("--with", requirement.name, family)
     specifier = requirement.specifier
     if specifier and not any(specifier.contains(version, prereleases=True) for version in part.versions):
         raise RequestError(
@@ -254,17 +261,44 @@ def _wanted(line: str, family: Family) -> str:
 
 def _left_out(name: str, family: Family) -> str:
     part = family.named(name)
-    if part is None or part is family.ops:
-        raise _unknown(f"--without {name}", name, family)
+    if part is family.ops:
+        raise RequestError(
+            f"--without {name}: the compiled ops are what all others need",
+            remedy=f"mmsetup plan --family {family.name}",
+        )
+    if part is None:
+        raise _unknown("--without", name, family)
     return part.distribution
 
 
+def _check_wishes(wanted: Iterable[str], without: Iterable[str], family: Family) -> None:
+    """Refuse wishes for one package that exclude each other."""
+    together: dict[str, SpecifierSet] = {}
+    for requirement in map(Requirement, wanted):
+        known = together.get(requirement.name, SpecifierSet())
+        together[requirement.name] = known & requirement.specifier
+        part = family.named(requirement.name)
+        versions = part.versions if part is not None else ()
+        if not any(together[requirement.name].contains(one, prereleases=True) for one in versions):
+            raise RequestError(
+                f"no {requirement.name} is {together[requirement.name]}: these wishes exclude each other",
+                remedy=f"mmsetup plan --family {family.name} --with '{requirement}'",
+            )
+    for name in without:
+        if name in together:
+            raise RequestError(
+                f"{name} was asked for and was to be left out",
+                remedy=f"mmsetup plan --family {family.name} --with {name}",
+            )
+
+
 def _unknown(option: str, name: str, family: Family) -> RequestError:
-    known = list(family.distributions)
-    near = difflib.get_close_matches(name, known, n=1) or known[-1:]
+    known = {alias: part.distribution for part in family.parts for alias in (part.distribution, part.module)}
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = known[near[0]] if near else family.members[-1].distribution
     return RequestError(
-        f"{option}: family {family.name} is made of {', '.join(known)}, and versions of these can be asked for",
-        remedy=f"mmsetup plan --family {family.name} --with {near[0]}",
+        f"{option} {name}: family {family.name} is made of {', '.join(family.distributions)}",
+        remedy=f"mmsetup plan --family {family.name} {option} {meant}",
     )
 
 

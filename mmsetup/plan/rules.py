@@ -14,8 +14,8 @@ from operator import attrgetter
 
 from packaging.version import Version
 
-from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, is_usable
-from mmsetup.plan.candidate import Candidate, cuda_of, runs_on
+from mmsetup.plan.builds import TorchBuild, is_usable
+from mmsetup.plan.candidate import Candidate, capability, cuda_of, runs_on
 from mmsetup.plan.offers import wheel_on
 from mmsetup.plan.situation import Situation
 
@@ -74,6 +74,9 @@ def _glibc(build: TorchBuild, situation: Situation) -> str | None:
 
 
 def _python(build: TorchBuild, situation: Situation) -> str | None:
+    targets = situation.catalog.targets.pythons
+    if build.python and not targets.contains(build.python):
+        return f"what mmsetup runs in an environment needs Python {targets}"
     if build.wheels is not None and build.python not in build.wheels.pythons:
         return f"this torch and its torchvision have no wheels for Python {build.python}"
     if build.interpreter is None and not situation.request.may_fetch_python:
@@ -94,11 +97,7 @@ def _cuda(build: TorchBuild, situation: Situation) -> str | None:
     asked, has_gpu = situation.request.cuda, bool(situation.gpus)
     if asked:
         return None if build.variant == asked else f"{asked} was asked for"
-    if has_gpu and build.variant == "cpu":
-        return UNUSED_GPU
-    if not has_gpu and build.variant != "cpu" and build.source != DEFAULT_INDEX:
-        return "there is no GPU: a cpu variant does the same with less to download"
-    return None
+    return UNUSED_GPU if has_gpu and build.variant == "cpu" else None
 
 
 def _driver(build: TorchBuild, situation: Situation) -> str | None:
@@ -107,8 +106,8 @@ def _driver(build: TorchBuild, situation: Situation) -> str | None:
         return None
     cuda = cuda_of(build.variant)
     if not driver.version:
-        carried = Version(driver.cuda or "0")
-        if carried.major >= cuda.major:
+        # A driver of which nothing is known is not too old for that.
+        if not driver.cuda or Version(driver.cuda).major >= cuda.major:
             return None
         return f"{build.variant} needs a driver with CUDA {cuda.major}, here is one with {driver.cuda}"
     windows = situation.platform.startswith("windows") or situation.machine.os.wsl
@@ -122,7 +121,9 @@ def _driver(build: TorchBuild, situation: Situation) -> str | None:
 
 def _is_carried_forward(cuda: Version, driver: Version, situation: Situation) -> bool:
     """Tell whether NVIDIA's package of forward compatibility, where asked for, runs a newer CUDA here."""
-    if not situation.request.forward_compatibility or situation.platform != "linux-x86_64":
+    if not situation.request.forward_compatibility or situation.machine.os.wsl:
+        return False
+    if not situation.platform.startswith("linux"):
         return False
     floors = (row for row in situation.catalog.forward_compatibility if row.major == cuda.major)
     return any(driver >= row.linux_minimum for row in floors) and all(
@@ -133,7 +134,8 @@ def _is_carried_forward(cuda: Version, driver: Version, situation: Situation) ->
 def _is_for_data_centres(name: str, situation: Situation) -> bool:
     words = name.lower().replace("-", " ").split()
     return any(
-        model.kind == "datacenter" and model.name.split()[-1].lower() in words for model in situation.catalog.gpus
+        model.kind == "datacenter" and model.name.split()[-1].lower() in words
+        for model in situation.catalog.gpus
     )
 
 
@@ -200,11 +202,30 @@ def _build(candidate: Candidate, situation: Situation) -> str | None:
     if situation.request.sources:
         return f"prebuilt ops from {' or '.join(situation.request.sources)} were asked for"
     if situation.gpus and candidate.build.variant != "cpu":
-        wanted, here = cuda_of(candidate.build.variant).major, situation.toolkit_majors
-        if wanted not in here:
-            named = ", ".join(f"CUDA {major}" for major in here) or "none"
-            return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
+        return _nvcc(cuda_of(candidate.build.variant).major, situation)
     return None
+
+
+def _nvcc(wanted: int, situation: Situation) -> str | None:
+    kits = [Version(kit.version) for kit in situation.machine.toolkits if kit.nvcc is not None]
+    fitting = [kit for kit in kits if kit.major == wanted]
+    if not fitting:
+        named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
+        return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
+    for architecture in situation.architectures:
+        if not any(_compiles(kit, architecture, situation) for kit in fitting):
+            known = ", ".join(map(str, fitting))
+            return f"the nvcc of CUDA {known} that is here does not compile for {architecture}"
+    return None
+
+
+def _compiles(kit: Version, architecture: str, situation: Situation) -> bool:
+    """Tell whether a toolkit knows an architecture; one that the catalogue does not know may do so."""
+    minor = Version(f"{kit.major}.{kit.minor}")
+    for limits in situation.catalog.toolkit_limits:
+        if limits.first <= minor <= limits.last:
+            return capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
+    return True
 
 
 def _breaks(candidate: Candidate, situation: Situation) -> str | None:

@@ -43,28 +43,31 @@ class Selection:
         self._judge = Judge(situation)
         self._choices: dict[tuple[object, ...], list[tuple[Code, int]]] = {}
         self._builds: list[TorchBuild] = []
-        self._excluded: dict[tuple[str, str], list[str]] = {}
+        self._excluded: dict[tuple[str, str], list[TorchBuild]] = {}
         for build in torch_builds(situation):
             objection = next(self._judge.objections(build), None)
             if objection is None:
                 self._builds.append(build)
             else:
-                self._excluded.setdefault(objection, []).append(build.described)
+                self._excluded.setdefault(objection, []).append(build)
         self._buildable = self._buildable_codes() if situation.request.may_build else ()
 
     def sifted(self, situation: Situation | None = None) -> Sifted:
         """Sift with the pages of ``situation``, which differs from the first one in nothing else."""
         situation = situation or self.situation
         offers = Offers(situation)
-        excluded = {key: list(found) for key, found in self._excluded.items()}
+        excluded: dict[tuple[str, str], list[TorchBuild | Candidate]] = {}
+        for key, builds in self._excluded.items():
+            excluded[key] = list(builds)
         possible: list[Candidate] = []
         for build in self._builds:
             addresses = torch_addresses(build, situation)
             reason = torch_page(build, situation, addresses) if addresses else None
             if reason is not None:
-                excluded.setdefault((TORCH_PAGE, reason), []).append(build.described)
+                excluded.setdefault((TORCH_PAGE, reason), []).append(build)
                 continue
-            confirmed = all(address in situation.pages for _, address in addresses)
+            pages = [situation.pages.get(address) for _, address in addresses]
+            confirmed = all(page is not None and not page.error for page in pages)
             found_any = False
             for candidate in self._joined(build, offers, confirmed=confirmed):
                 found_any = found_any or candidate.offer is not None
@@ -72,12 +75,16 @@ class Selection:
                 if objection is None:
                     possible.append(candidate)
                 else:
-                    excluded.setdefault(objection, []).append(candidate.described(self.family))
+                    excluded.setdefault(objection, []).append(candidate)
             if not found_any and situation.request.may_use_prebuilt:
                 for reason in offers.absence(build):
-                    excluded.setdefault(("ops page", reason), []).append(build.described)
+                    excluded.setdefault(("ops page", reason), []).append(build)
         possible.sort(key=self.rank)
-        return Sifted(tuple(possible), (*_told(excluded), *self._codes.rejections))
+        told = [
+            Rejection(self._described(found[0]), rule, reason, len(found) - 1)
+            for (rule, reason), found in excluded.items()
+        ]
+        return Sifted(tuple(possible), (*told, *self._codes.rejections))
 
     def wanted_pages(self, candidates: Iterable[Candidate], situation: Situation) -> Iterator[str]:
         """Give the addresses that would confirm candidates, in the order of these, then those of mirrors."""
@@ -117,6 +124,8 @@ class Selection:
                 weighed.append((len(against) + 1, (), build.described, (*against, ("ops page", why))))
             for candidate in joined:
                 more = tuple(objections_to(candidate, situation))
+                if not against and not more:
+                    more = (("page", "the page that would list its files was not read"),)
                 words = candidate.described(self.family)
                 weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
         fewest = min((count for count, _, _, _ in weighed), default=0)
@@ -135,7 +144,7 @@ class Selection:
         return (
             candidate.is_built,
             proof is None,
-            build.interpreter is None,
+            self._distance(build),
             sum(found.caution for found in candidate.breaks),
             0 if proof is None else self.family.proven.index(proof),
             not candidate.torch_confirmed,
@@ -146,6 +155,15 @@ class Selection:
             0 if build.variant == "cpu" else -int(build.variant.removeprefix("cu")),
             tuple(-int(number) for number in (build.python or "0").split(".")),
         )
+
+    def _distance(self, build: TorchBuild) -> int:
+        """Tell how far away the interpreter is: here, to be fetched, or to be had by other means."""
+        if build.interpreter is not None or not build.python:
+            return 0
+        return 1 if self.situation.catalog.targets.fetched.contains(build.python) else 2
+
+    def _described(self, found: TorchBuild | Candidate) -> str:
+        return found.described if isinstance(found, TorchBuild) else found.described(self.family)
 
     def _buildable_codes(self) -> tuple[Code, ...]:
         """Give the codes that differ in what a rule could see when they are built; of equals the newest."""
@@ -180,7 +198,9 @@ class Selection:
             for code, mask in chosen:
                 yield self._candidate(build, code, by_version[code.ops], mask, confirmed=confirmed)
         buildable = self._buildable if codes is None else codes
-        for code, mask in self._chosen((SDIST, codes is None), lambda: iter(buildable), (parts, proven, True)):
+        for code, mask in self._chosen(
+            (SDIST, codes is None), lambda: iter(buildable), (parts, proven, True)
+        ):
             yield self._candidate(build, code, None, mask, confirmed=confirmed)
 
     def _chosen(
@@ -199,7 +219,9 @@ class Selection:
                 proof = next((known for known in code.proofs if known in proven), None)
                 cautions = (mask & self._table.cautions).bit_count()
                 rejected = bool(mask & self._table.rejecting)
-                weighed.append(((rejected, proof is None, cautions, proof or 0, code.age), number, code, mask))
+                weighed.append(
+                    ((rejected, proof is None, cautions, proof or 0, code.age), number, code, mask)
+                )
             clean = [one for one in weighed if not one[0][2]]
             best = dict.fromkeys(min(kind)[1] for kind in (weighed, clean) if kind)
             self._choices[key] = [weighed[number][2:] for number in best]

@@ -68,7 +68,7 @@ def declared(context: Context) -> Iterator[Observation]:
 def undeclared(context: Context) -> Iterator[Observation]:
     """Observe what is imported, not declared and not there."""
     family = context.family
-    for part in (family.ops, *family.members) if family else ():
+    for part in family.parts if family else ():
         if context.environment.version_of(part.distribution):
             for line in part.omits:
                 yield from _absent(context, Requirement(line), f"{part.distribution}: {part.source}")
