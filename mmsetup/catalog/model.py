@@ -133,7 +133,7 @@ class Gate:
         return f"{self.on} >={self.minimum}{upper}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _numbers(version: str) -> tuple[int, ...]:
     """Read a version as mmcv's first ``digit_version`` does: ``1.0rc2`` becomes 1, -1, 2.
 
