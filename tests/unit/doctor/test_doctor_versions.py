@@ -1,11 +1,8 @@
 """MM301 to MM403: torch and its partner, gates, and known breaks."""
 
 import os
-from dataclasses import replace
 
 import pytest
-
-from mmsetup.probe.machine import Libc
 
 
 def test_a_torchvision_of_another_release_is_no_partner(site, examine):
@@ -123,10 +120,13 @@ def test_a_combination_with_a_caution_is_a_warning(site, examine):
     assert "mmcv1-ddp" in diagnosis.findings[0].evidence[0]
 
 
-def test_a_combination_that_is_rejected_is_an_error(site, machine, errors):
-    other_torch(site, "2.6.0")
-    assert errors(site) == []
-    assert errors(site, replace(machine, libc=Libc("glibc", "2.27"))) == ["MM403"]
+def test_a_combination_that_is_rejected_is_an_error(site, examine):
+    site.add("mmdet", "2.12.0", {"mmdet/__init__.py": ""})
+    assert examine(site).of("error") == ()
+    site.change("mmdet", "2.11.0")
+    (finding,) = examine(site).of("error")
+    assert finding.id == "MM403"
+    assert "mmpycocotools" in finding.evidence[0]
 
 
 def test_breaks_of_a_build_do_not_concern_what_is_installed(site, errors):

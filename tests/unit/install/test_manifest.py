@@ -78,10 +78,41 @@ def test_what_openmim_brought_counts_among_everything_that_was_installed() -> No
     assert made.everything == {"a": "1", "openmim": "0.3.9"}
 
 
-def test_offline_is_the_same_request() -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Selectors(), Selectors(offline=True)),
+        (Selectors(), Selectors(family="mmcv-full", build=True, prebuilt=True)),
+        (Selectors(torch="1.13", wanted=["mmdet"]), Selectors(torch="1.13", wanted=["mmdet"], offline=True)),
+    ],
+)
+def test_offline_and_what_goes_without_saying_are_the_same_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: Selectors, other: Selectors
+) -> None:
+    monkeypatch.chdir(tmp_path)
     catalog = load()
-    requests = [Selectors(offline=offline).request(catalog) for offline in (True, False)]
+    requests = [selectors.request(catalog) for selectors in (one, other)]
     assert len({fingerprint(request, MACHINE, catalog) for request in requests}) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Selectors(wanted=["mmdet"]),
+        Selectors(without=["mmcls"]),
+        Selectors(source=["openmmlab"]),
+        Selectors(build=False),
+        Selectors(cuda_compat=True),
+        Selectors(mirror=["https://mirror.test"]),
+    ],
+)
+def test_every_wish_makes_another_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Selectors
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    catalog = load()
+    requests = [selectors.request(catalog) for selectors in (Selectors(), other)]
+    assert len({fingerprint(request, MACHINE, catalog) for request in requests}) == 2
 
 
 def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from mmsetup.catalog import load
@@ -39,11 +40,45 @@ def test_it_holds_versions_and_hashes_and_no_address(path: Path) -> None:
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.name)
 def test_its_versions_belong_together(path: Path) -> None:
     lock, catalog = read(path), load()
+    family = catalog.family(lock.family)
+    assert family is not None
     pins = {package.name: Version(package.version) for package in lock.packages}
     torch = next(release for release in catalog.torch if release.version == pins["torch"])
     assert Version(torch.torchvision) == pins["torchvision"]
-    assert lock.python in torch.pythons
-    gate = catalog.gate("mmsegmentation", pins["mmsegmentation"])
-    assert gate is not None
-    assert gate.admits(pins["mmcv-full"])
-    assert pins["numpy"] < Version("2")
+    assert lock.python in torch.platforms[lock.platform].pythons
+    chosen = {name: pins[name] for name in family.distributions if name in pins}
+    gates = [gate for name, version in chosen.items() for gate in catalog.gates_of(name, version)]
+    between = [
+        (gate, part) for gate in gates if (part := family.named(gate.on)) and part.distribution in chosen
+    ]
+    assert any(part is family.ops for _, part in between)
+    assert [gate for gate, part in between if not gate.admits(chosen[part.distribution])] == []
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.name)
+def test_it_keeps_to_every_bound_of_a_known_break(path: Path) -> None:
+    lock, catalog = read(path), load()
+    pins = {package.name: Version(package.version) for package in lock.packages}
+    known = {**pins, "python": Version(lock.python)}
+    met = [
+        found
+        for found in catalog.breaks
+        if found.concerns(known, built=True) and (not found.platforms or lock.platform in found.platforms)
+    ]
+    assert [found.id for found in met if found.reject] == []
+    bounds = [Requirement(line) for found in met for line in found.bounds]
+    kept = [bound for bound in bounds if bound.name.lower() in pins]
+    assert "numpy" in {bound.name for bound in kept} or pins["torch"] >= Version("2.3")
+    assert [str(bound) for bound in kept if pins[bound.name.lower()] not in bound.specifier] == []
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.name)
+def test_its_versions_are_those_that_were_proven(path: Path) -> None:
+    lock, catalog = read(path), load()
+    family = catalog.family(lock.family)
+    assert family is not None
+    pins = {package.name: Version(package.version) for package in lock.packages}
+    (proof,) = [
+        known for known in family.proven if known.torch == pins["torch"] and lock.python in known.pythons
+    ]
+    assert {name: pins[name] for name in proof.versions} == proof.versions

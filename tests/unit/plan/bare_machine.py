@@ -22,6 +22,7 @@ from mmsetup.probe.machine import (
 )
 
 PAGES = "https://download.openmmlab.com/mmcv/dist"
+TORCH_PAGES = "https://download.pytorch.org/whl"
 
 
 def python(version: str, *, headers: bool = True, **changes: Any) -> Interpreter:
@@ -58,23 +59,49 @@ BARE = Machine(
 )
 
 
-def wheel(version: str, tag: str = "cp310-cp310-manylinux1_x86_64") -> IndexFile:
-    name = f"mmcv_full-{version}-{tag}.whl"
-    return IndexFile(name, f"https://files.test/{name}")
+def wheel(version: str, tag: str = "cp310-cp310-manylinux1_x86_64", *, name: str = "mmcv_full") -> IndexFile:
+    filename = f"{name}-{version}-{tag}.whl"
+    return IndexFile(filename, f"https://files.test/{filename}")
+
+
+def torch_pages(
+    variant: str, torch: str, torchvision: str, tag: str = "cp310-cp310-linux_x86_64"
+) -> dict[str, list[IndexFile]]:
+    """Give the two pages of PyTorch's index for one pair."""
+    versions = {"torch": torch, "torchvision": torchvision}
+    return {
+        f"{TORCH_PAGES}/{variant}/{name}/": [wheel(f"{version}+{variant}", tag, name=name)]
+        for name, version in versions.items()
+    }
 
 
 class Table:
-    """Answers pages from a table; what is not in it does not answer. Remembers what was asked."""
+    """Answers pages from a table; what is not in it does not answer. Remembers what was asked, and when.
 
-    def __init__(self, pages: Mapping[str, Iterable[IndexFile]] | None = None) -> None:
+    Of ``missing`` pages, or all others with ``missing=None``, the host says that they are not there.
+    """
+
+    def __init__(
+        self,
+        pages: Mapping[str, Iterable[IndexFile]] | None = None,
+        *,
+        missing: Iterable[str] | None = (),
+    ) -> None:
         self._pages = {url: tuple(files) for url, files in (pages or {}).items()}
-        self.asked: list[str] = []
+        self._missing = None if missing is None else set(missing)
+        self.rounds: list[list[str]] = []
+
+    @property
+    def asked(self) -> list[str]:
+        return [url for urls in self.rounds for url in urls]
 
     def __call__(self, urls: Iterable[str]) -> Mapping[str, Page]:
-        self.asked = list(urls)
-        return {
-            url: Page(url, self._pages[url])
-            if url in self._pages
-            else Page(url, error="no answer", unreachable=True)
-            for url in self.asked
-        }
+        self.rounds.append(list(urls))
+        return {url: self._page(url) for url in self.rounds[-1]}
+
+    def _page(self, url: str) -> Page:
+        if url in self._pages:
+            return Page(url, self._pages[url])
+        if self._missing is None or url in self._missing:
+            return Page(url, error="HTTP 404 Not Found", missing=True)
+        return Page(url, error="no answer", unreachable=True)

@@ -3,16 +3,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from bare_machine import BARE, PAGES, Table, driver, gpus, python, toolkit, wheel
+from bare_machine import (
+    BARE,
+    PAGES,
+    Table,
+    driver,
+    gpus,
+    python,
+    toolkit,
+    torch_pages,
+    wheel,
+)
+from packaging.version import Version
 
-from mmsetup.catalog import Catalog, IndexFile, Page
+from mmsetup.catalog import Catalog, Page, load
 from mmsetup.errors import InterpreterError, NoPlanError, RequestError
 from mmsetup.plan import Plan, Request
 from mmsetup.plan.account import requirements
 from mmsetup.plan.interpreter import planned as planned_for
-from mmsetup.probe.machine import Machine
+from mmsetup.probe.machine import Driver, Gpu, Machine, OperatingSystem
 from mmsetup.render.document import document, dump
 
 Planned = Callable[..., Plan]
@@ -30,6 +42,7 @@ def test_a_bare_machine_gets_the_proven_set_built_from_source(planned: Planned) 
         "torchvision": "0.14.1",
         "mmcv-full": "1.7.2",
         "mmsegmentation": "0.30.0",
+        "mmcls": "0.25.0",
     }
     assert (made.python, made.variant, made.ops.kind) == ("3.10", "cu117", "built")
     assert made.proof
@@ -38,7 +51,7 @@ def test_a_bare_machine_gets_the_proven_set_built_from_source(planned: Planned) 
     assert {bound.package for bound in made.bounds} >= {"numpy", "setuptools"}
     assert {"numpy", "setuptools", "pillow", "opencv-python-headless"} <= set(made.brings)
     assert "opencv-python" not in made.brings
-    assert json.loads(dump(document("mmsetup.plan/1", made)))["ops"]["kind"] == "built"
+    assert json.loads(dump(document("mmsetup.plan/2", made)))["ops"]["kind"] == "built"
 
 
 def test_a_prebuilt_wheel_that_is_listed_wins_over_a_build(planned: Planned) -> None:
@@ -60,12 +73,7 @@ def test_an_older_prebuilt_release_wins_too_and_is_said_not_to_be_proven(planned
 
 
 def test_without_a_gpu_the_cpu_variant_is_taken_where_both_sources_list_it(planned: Planned) -> None:
-    torch = [IndexFile("torch-1.13.1+cpu-cp310-cp310-linux_x86_64.whl", "https://files.test/t")]
-    vision = [IndexFile("torchvision-0.14.1+cpu-cp310-cp310-linux_x86_64.whl", "https://files.test/v")]
-    pages = {
-        "https://download.pytorch.org/whl/cpu/torch/": torch,
-        "https://download.pytorch.org/whl/cpu/torchvision/": vision,
-    }
+    pages = torch_pages("cpu", "1.13.1", "0.14.1")
     assert planned(ask=Table(pages)).variant == "cpu"
     half = dict(list(pages.items())[:1])
     assert planned(ask=Table(half)).variant == "cu117"
@@ -133,11 +141,18 @@ def test_the_variant_that_runs_old_and_new_gpus_together(planned: Planned) -> No
     assert planned(gpus=gpus("sm_70", "sm_86"), **both).variant == "cu117"
 
 
-def test_offline_asks_no_page(planned: Planned) -> None:
-    table = Table()
-    made = planned(ask=table, offline=True)
-    assert (table.asked, made.sources) == ([], ())
+def test_offline_with_nothing_kept_of_any_page_the_ops_are_built(planned: Planned) -> None:
+    made = planned(ask=lambda _: {}, offline=True)
+    assert made.sources == ()
+    assert made.unconfirmed == ()
     assert made.choice("mmcv-full").reason == "built from source: offline"
+
+
+def test_offline_every_page_that_could_help_is_looked_for_in_the_cache(planned: Planned) -> None:
+    page = "https://download.openmmlab.com/mmcv/dist/cu102/torch1.6.0/index.html"
+    table = Table({page: [wheel("1.7.0", "cp38-cp38-manylinux1_x86_64")]}, missing=None)
+    made = planned(ask=table, offline=True, may_build=False, interpreters=(python("3.8.18"),))
+    assert (versions(made)["torch"], made.variant) == ("1.6.0", "cu102")
 
 
 def test_a_mirror_is_asked_in_place_of_the_source(planned: Planned) -> None:
@@ -149,12 +164,19 @@ def test_a_mirror_is_asked_in_place_of_the_source(planned: Planned) -> None:
     assert next(report for report in made.sources if report.url == address).source == "openmmlab"
 
 
-def test_the_pages_that_matter_most_are_asked_and_not_too_many(planned: Planned) -> None:
+def test_the_pages_that_matter_most_are_asked_first_and_not_too_many(planned: Planned) -> None:
     table = Table()
     planned(ask=table)
-    assert len(table.asked) <= 16
-    assert CU117 in table.asked
+    assert CU117 in table.rounds[0]
+    assert all(len(urls) <= 24 for urls in table.rounds)
+    assert len(table.rounds) <= 4
     assert len(set(table.asked)) == len(table.asked)
+
+
+def test_a_page_that_confirms_the_best_set_ends_the_asking(planned: Planned) -> None:
+    table = Table({CU117: [wheel("1.7.2")]})
+    assert planned(ask=table).ops.kind == "prebuilt"
+    assert len(table.rounds) == 1
 
 
 def test_without_prebuilt_wheels_none_is_taken(planned: Planned) -> None:
@@ -195,7 +217,16 @@ def test_rejections_are_told_once_each_with_a_count(planned: Planned) -> None:
             "no torch has a CUDA variant 'cu999'; known: cpu, cu",
             "mmsetup plan --cuda cu",
         ),
-        ({"cuda": "11.7"}, RequestError, 2, "no torch has a CUDA variant '11.7'", "mmsetup plan --cuda cu"),
+        (
+            {"cuda": "11.9"},
+            RequestError,
+            2,
+            "no torch has a CUDA variant 'cu119'",
+            "mmsetup plan --cuda cu118",
+        ),
+        ({"torch": "1.13.1+cu117", "cuda": "cu116"}, RequestError, 2, "--cuda says cu116", "--cuda cu117"),
+        ({"torch": "2.3.0a0+ebedce2"}, RequestError, 2, "NVIDIA's own", "mmsetup plan --torch 2.3"),
+        ({"torch": "2.1.0a0"}, RequestError, 2, "NVIDIA's own", "mmsetup plan --torch 2.1"),
         ({"python": "abc"}, RequestError, 2, "'abc' is no version of Python", "mmsetup plan --python 3."),
         ({"python": "3.99"}, InterpreterError, 13, "no torch has wheels for Python 3.99", "mmsetup plan "),
         ({"python": "2.7"}, InterpreterError, 13, "no torch has wheels for Python 2.7", "mmsetup plan "),
@@ -208,10 +239,10 @@ def test_rejections_are_told_once_each_with_a_count(planned: Planned) -> None:
         ({"python": "3.13"}, NoPlanError, 3, "with Python 3.13", "mmsetup plan"),
         (
             {"cuda": "cu117", "torch": "2.4"},
-            NoPlanError,
-            3,
-            "with torch 2.4, CUDA cu117",
-            "mmsetup plan --cuda cu117",
+            RequestError,
+            2,
+            "torch 2.4 was never built for cu117",
+            "mmsetup plan --torch 2.4 --cuda cu124  # or: --torch 2.0.1 --cuda cu117",
         ),
         ({"cuda": "cu121"}, NoPlanError, 3, "with CUDA cu121", "mmsetup plan"),
     ],
@@ -225,6 +256,34 @@ def test_a_wish_that_cannot_be_fulfilled(
     assert caught.value.exit_code == code
     assert words in str(caught.value)
     assert remedy in caught.value.remedy
+
+
+def test_a_torch_and_a_variant_that_never_met_are_told_with_what_there_is_of_each(planned: Planned) -> None:
+    with pytest.raises(RequestError) as caught:
+        planned(torch="2.4", cuda="cu117")
+    assert caught.value.evidence == (
+        "torch 2.4 is there for cpu, cu118, cu121, cu124",
+        "cu117 is there for torch 1.13.0, 1.13.1, 2.0.0, 2.0.1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "torch", "variant"),
+    [
+        ({"torch": "1.13.1+cu117"}, "1.13.1", "cu117"),
+        ({"torch": "1.13.1+cu117", "cuda": "11.7"}, "1.13.1", "cu117"),
+        ({"cuda": "11.7"}, "1.13.1", "cu117"),
+        ({"cuda": "11.7.1"}, "1.13.1", "cu117"),
+        ({"cuda": "CU117"}, "1.13.1", "cu117"),
+        ({"cuda": "cuda11.7"}, "1.13.1", "cu117"),
+        ({"torch": "1.12", "cuda": "10.2"}, "1.12.1", "cu102"),
+    ],
+)
+def test_a_torch_and_a_cuda_in_the_spellings_of_people(
+    planned: Planned, wishes: dict[str, str], torch: str, variant: str
+) -> None:
+    made = planned(**wishes)
+    assert (versions(made)["torch"], made.variant) == (torch, variant)
 
 
 @pytest.mark.parametrize(
@@ -244,21 +303,11 @@ def test_a_refusal_says_what_would_fit_and_which_host_is_silent(planned: Planned
     assert len(caught.value.evidence) < 10
 
 
-def test_of_two_wishes_each_is_tried_alone_and_then_both(planned: Planned) -> None:
-    with pytest.raises(NoPlanError) as caught:
-        planned(may_build=False, python="3.13")
-    assert "without --no-build and --python this fits" in caught.value.evidence[-1]
-    with pytest.raises(NoPlanError) as caught:
-        planned(cuda="cu117", torch="2.4")
-    ways = [line for line in caught.value.evidence if line.startswith("without")]
-    assert [line.split(" this fits")[0] for line in ways] == ["without --torch", "without --cuda"]
-
-
 def test_where_nothing_at_all_fits_the_machine_is_shown(planned: Planned) -> None:
     with pytest.raises(NoPlanError) as caught:
         planned(cpu=replace(BARE.cpu, architecture="aarch64"))
     assert caught.value.remedy.startswith("mmsetup probe")
-    assert any("linux aarch64; nearest: linux x86_64" in line for line in caught.value.evidence)
+    assert any("built on linux-x86_64 alone, not on linux-aarch64" in line for line in caught.value.evidence)
 
 
 def test_an_interpreter_named_by_its_path_is_the_only_one(planned: Planned) -> None:
@@ -277,15 +326,16 @@ def test_a_path_where_no_python_is(catalog: Catalog, tmp_path) -> None:
 
 
 def test_a_python_that_cannot_be_fetched_gives_way_to_one_that_is_here(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[list[str]] = []
 
-    def silent(urls, seconds: float):
+    def silent(urls, **_):
         asked.append(list(urls))
         return {url: Page(url, error="no answer") for url in asked[-1]}
 
-    monkeypatch.setattr("mmsetup.plan.interpreter.read_pages", silent)
+    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("mmsetup.plan.asking.read_pages", silent)
     monkeypatch.setenv("UV_PYTHON_INSTALL_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", "/nonexistent")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
@@ -294,6 +344,242 @@ def test_a_python_that_cannot_be_fetched_gives_way_to_one_that_is_here(
     assert made.interpreter == python("3.9.18")
     assert machine == here
     assert any("planned for one that is here" in note for note in made.notes)
-    assert len({url for urls in asked for url in urls}) == sum(map(len, asked))
+    first = [url for urls in asked for url in urls]
+    assert len(set(first)) == len(first)
     with pytest.raises(InterpreterError, match=r"no Python 3\.10 is here"):
         planned_for(Request(python="3.10"), here, catalog, fetch_python=True)
+
+
+# What a family is made of -------------------------------------------------------------------------------------
+
+
+def test_a_package_that_is_asked_for_joins_with_all_gates_kept(planned: Planned, catalog: Catalog) -> None:
+    assert "mmdet" not in versions(planned())
+    made = planned(wanted=("mmdet",))
+    assert versions(made)["mmdet"] == "2.28.2"
+    assert made.proof
+    older = planned(wanted=("mmdet==2.14.0",))
+    (gate,) = [gate for gate in catalog.gates_of("mmdet", Version("2.14.0")) if gate.on == "mmcv"]
+    assert gate.admits(Version(versions(older)["mmcv-full"]))
+    assert versions(older)["mmcv-full"] != "1.7.2"
+
+
+@pytest.mark.parametrize("line", ["mmcv-full==1.7.1", "mmcv==1.7.1", "mmcv_full==1.7.1", "MMCV-Full ==1.7.1"])
+def test_a_version_is_asked_for_by_distribution_or_module(planned: Planned, line: str) -> None:
+    assert versions(planned(wanted=(line,)))["mmcv-full"] == "1.7.1"
+
+
+def test_two_wishes_for_one_package_both_hold(planned: Planned) -> None:
+    made = planned(wanted=("mmdet>=2.20", "mmdet<2.26"))
+    assert Version("2.20") <= Version(versions(made)["mmdet"]) < Version("2.26")
+
+
+def test_what_is_left_out_is_not_there(planned: Planned) -> None:
+    made = planned(without=("mmsegmentation",))
+    assert not {"mmsegmentation", "mmcls"} & versions(made).keys()
+    assert not any(note.startswith("mmsegmentation") for note in made.notes)
+    assert "mmsegmentation" not in planned(without=("mmseg",)).brings
+
+
+def test_a_release_that_needs_what_is_left_out_is_not_chosen(planned: Planned) -> None:
+    made = planned(without=("mmcls",), torch="1.13")
+    assert "mmcls" not in versions(made)
+    assert Version(versions(made)["mmsegmentation"]) < Version("0.22")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words", "remedy"),
+    [
+        ({"wanted": ("mmdett",)}, "--with mmdett: family mmcv-full is made of", "--with mmdet"),
+        ({"wanted": ("torch==1.13.1",)}, "--with torch: family mmcv-full is made of", "mmsetup plan "),
+        (
+            {"wanted": ("mmdet==9",)},
+            "no such release is known; there is mmdet 2.28.2",
+            "--with mmdet==2.28.2",
+        ),
+        ({"wanted": ("a b",)}, "'a b' is no requirement", "--with mmdet=="),
+        ({"wanted": ("mmdet @ https://x.test/y.whl",)}, "is made of", "--with mmdet"),
+        ({"wanted": ("mmdet==2.28.2", "mmdet==2.25.0")}, "exclude each other", "--with 'mmdet==2."),
+        ({"wanted": ("mmdet",), "without": ("mmdet",)}, "mmdet was asked for and", "--with mmdet"),
+        ({"without": ("mmsge",)}, "--without mmsge: family", "--without mmsegmentation"),
+        ({"without": ("mmcv-full",)}, "what all others need", "mmsetup plan --family mmcv-full"),
+        ({"sources": ("onedl",)}, "'onedl' is no source of mmcv-full", "--source openmmlab"),
+        ({"family": "onedl", "sources": ("onedll",)}, "'onedll' is no source", "--source onedl"),
+        (
+            {"sources": ("openmmlab",), "may_use_prebuilt": False},
+            "--no-prebuilt excludes",
+            "--source openmmlab",
+        ),
+    ],
+)
+def test_a_package_or_a_source_that_cannot_be(
+    planned: Planned, wishes: dict, words: str, remedy: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        planned(**wishes)
+    assert words in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("mmcv", {"torch": "2.1.2", "mmcv": "2.1.0", "mmsegmentation": "1.2.2", "mmengine": "0.10.7"}),
+        ("onedl", {"torch": "2.8.0", "onedl-mmcv": "2.3.6"}),
+    ],
+)
+def test_the_other_families_get_their_proven_set(
+    planned: Planned, family: str, expected: dict[str, str]
+) -> None:
+    made = planned(family=family)
+    assert made.proof
+    assert expected.items() <= versions(made).items()
+
+
+# Machines -----------------------------------------------------------------------------------------------------
+
+NEW = driver("580.95.05")
+
+
+def test_a_gpu_that_no_set_serves_together_with_the_others_is_left_out(planned: Planned) -> None:
+    made = planned(gpus=gpus("sm_86", "sm_120", "sm_75"), driver=NEW, toolkits=(toolkit("11.7"),))
+    assert [gpu.architecture for gpu in made.left_out] == ["sm_120"]
+    assert made.ops.architectures == ("sm_75", "sm_86")
+    (note,) = [note for note in made.notes if "left out" in note]
+    assert "GPU sm_120 (sm_120)" in note
+    assert "CUDA_VISIBLE_DEVICES=0,2 hides it" in note
+
+
+def test_a_gpu_whose_architecture_is_not_known_is_not_left_out_with_another(planned: Planned) -> None:
+    odd = Gpu(2, "NVIDIA Odd", "", 1 << 30)
+    made = planned(gpus=(*gpus("sm_86", "sm_120"), odd), driver=NEW, toolkits=(toolkit("11.7"),))
+    assert [gpu.architecture for gpu in made.left_out] == ["sm_120"]
+    assert any("architecture of NVIDIA Odd is not known" in note for note in made.notes)
+
+
+def test_two_gpus_that_one_set_serves_are_both_served(planned: Planned) -> None:
+    made = planned(gpus=gpus("sm_86", "sm_86"), driver=NEW, toolkits=(toolkit("11.7"),))
+    assert made.left_out == ()
+    assert not any("left out" in note for note in made.notes)
+
+
+def test_a_mig_slice_is_told(planned: Planned) -> None:
+    slices = tuple(Gpu(i, "NVIDIA A100", "sm_80", 10 << 30, mig="1g.10gb") for i in range(2))
+    made = planned(gpus=slices, driver=NEW, toolkits=(toolkit("11.7"),))
+    (note,) = [note for note in made.notes if "MIG" in note]
+    assert "(1g.10gb): a process sees one slice and its memory alone" in note
+
+
+def test_under_wsl_the_driver_is_that_of_windows(planned: Planned) -> None:
+    wsl = OperatingSystem("linux", "Ubuntu 22.04", "5.15", wsl=True)
+    facts = {"gpus": gpus("sm_86"), "toolkits": (toolkit("11.7"),), "os": wsl}
+    made = planned(driver=driver("452.39"), **facts)
+    assert any(note.startswith("under WSL the driver is that of Windows") for note in made.notes)
+    with pytest.raises(NoPlanError) as caught:
+        planned(driver=driver("452.38"), **facts)
+    assert any("with driver 452.39 or newer this fits" in line for line in caught.value.evidence)
+
+
+A100 = Gpu(0, "NVIDIA A100-SXM4-80GB", "sm_80", 80 << 30)
+GEFORCE = Gpu(0, "NVIDIA GeForce RTX 3090", "sm_86", 24 << 30)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "asked", "system", "runs"),
+    [
+        (A100, True, BARE.os, True),
+        (A100, False, BARE.os, False),
+        (GEFORCE, True, BARE.os, False),
+        (A100, True, OperatingSystem("linux", "Ubuntu", "5.15", wsl=True), False),
+    ],
+)
+def test_forward_compatibility_counts_when_asked_for_and_on_data_centre_gpus_alone(
+    planned: Planned, *, gpu: Gpu, asked: bool, system: OperatingSystem, runs: bool
+) -> None:
+    facts = {"gpus": (gpu,), "driver": driver("470.82.01"), "toolkits": (toolkit("12.4"),), "os": system}
+    wishes = {"family": "mmcv", "torch": "2.1", "forward_compatibility": asked}
+    if runs:
+        assert planned(**facts, **wishes).variant == "cu121"
+        return
+    with pytest.raises(NoPlanError) as caught:
+        planned(**facts, **wishes)
+    assert any("cu121 needs driver" in line for line in caught.value.evidence)
+
+
+def test_a_driver_of_which_only_the_cuda_is_known(planned: Planned) -> None:
+    facts = {"gpus": gpus("sm_86"), "toolkits": (toolkit("11.7"),)}
+    assert planned(driver=Driver("", "11.4", "override"), **facts).variant == "cu117"
+    with pytest.raises(NoPlanError):
+        planned(driver=Driver("", "10.2", "override"), **facts)
+
+
+# Known answers ------------------------------------------------------------------------------------------------
+
+
+def test_a_v100_on_a_driver_of_today_gets_no_cu130(planned: Planned) -> None:
+    kits = tuple(toolkit(version) for version in ("11.8", "12.8", "13.0"))
+    for family in ("mmcv-full", "mmcv", "onedl"):
+        made = planned(family=family, gpus=gpus("sm_70"), driver=NEW, toolkits=kits)
+        assert not made.variant.startswith("cu13")
+
+
+def test_an_h100_needs_cuda_11_8_or_newer(planned: Planned) -> None:
+    made = planned(family="mmcv", gpus=gpus("sm_90"), driver=NEW, trusts_catalog=True, ask=lambda _: {})
+    assert int(made.variant.removeprefix("cu")) >= 118
+    with pytest.raises(NoPlanError):
+        planned(family="mmcv", gpus=gpus("sm_90"), driver=NEW, cuda="cu117", trusts_catalog=True)
+
+
+def test_an_rtx_5090_is_sent_to_onedl_or_a_build(planned: Planned) -> None:
+    with pytest.raises(NoPlanError) as caught:
+        planned(gpus=gpus("sm_120"), driver=NEW)
+    told = "\n".join(caught.value.evidence)
+    assert "this torch holds no code for GPU sm_120 (sm_120)" in told
+    assert "in family onedl this fits" in told
+    with pytest.raises(NoPlanError) as caught:
+        planned(gpus=gpus("sm_120"), driver=NEW, toolkits=(toolkit("13.0"),))
+    (way,) = [line for line in caught.value.evidence if line.startswith("asked for, this fits")]
+    assert "mmcv-full 1.7.2 built from source; but" in way
+
+
+def test_torch_2_2_and_newer_have_no_wheel_of_mmcv_that_mmsegmentation_accepts(planned: Planned) -> None:
+    newer = [
+        release.series.removesuffix(".0")
+        for release in load().torch
+        if Version("2.2") <= release.version < Version("2.5")
+    ]
+    for torch in dict.fromkeys(newer):
+        with pytest.raises(NoPlanError) as caught:
+            planned(family="mmcv", torch=torch, sources=("openmmlab",), trusts_catalog=True, ask=lambda _: {})
+        told = "\n".join(caught.value.evidence)
+        assert "mmsegmentation 1.2.2 asserts mmcv >=2.0.0rc4,<2.2.0" in told
+
+
+def test_an_early_mmcv_full_has_no_wheel_for_python_3_11(planned: Planned) -> None:
+    with pytest.raises(NoPlanError):
+        planned(python="3.11", wanted=("mmcv-full==1.4.0",), may_build=False, trusts_catalog=True)
+
+
+def test_an_a100_does_not_get_the_onedl_wheels_that_hold_no_code_for_it(
+    planned: Planned, catalog: Catalog
+) -> None:
+    without = [
+        group
+        for group in catalog.wheels
+        if group.distribution == "onedl-mmcv"
+        and group.architectures is not None
+        and not any(code == "sm_80" for code in (*group.architectures.sass, *group.architectures.ptx))
+    ]
+    assert without
+    for group in without:
+        with pytest.raises(NoPlanError) as caught:
+            planned(
+                family="onedl",
+                gpus=gpus("sm_80"),
+                driver=NEW,
+                torch=str(group.torch),
+                cuda=group.variant,
+                may_build=False,
+                trusts_catalog=True,
+            )
+        assert any("hold no code for GPU sm_80" in line for line in caught.value.evidence)

@@ -75,7 +75,7 @@ def test_a_python_that_uv_fetches_and_its_note(planned: Callable[..., Plan]) -> 
 
 def test_explain_gives_evidence_and_rejections_with_counts(planned: Callable[..., Plan]) -> None:
     text = "\n".join(shown(planned(), width=100, explain=True))
-    assert "mmseg/__init__.py and METADATA of the mmsegmentation 0.30.0 wheel" in text
+    assert "mmsegmentation: mmseg/__init__.py of the released wheel" in text
     assert "numpy2-torch, https://" in text
     assert "more)\n    ops page: openmmlab did not give its page" in text
 
