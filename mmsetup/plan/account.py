@@ -17,6 +17,7 @@ from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, Source
 from mmsetup.plan.offers import Offers, wheel_on
 from mmsetup.plan.selection import torch_addresses
 from mmsetup.plan.situation import Situation
+from mmsetup.plan.vendor import vendor_notes
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -204,6 +205,7 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
     yield from _of_gpus(best, situation)
     if machine.os.wsl:
         yield "under WSL the driver is that of Windows: its version was compared with Windows' minimums"
+    yield from vendor_notes(situation, build)
     yield from _differences(best, situation)
     yield from (f"pretended: {override}" for override in machine.overrides)
 

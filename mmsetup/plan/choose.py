@@ -14,6 +14,7 @@ from mmsetup.plan.refusal import refusal
 from mmsetup.plan.request import Request, settled
 from mmsetup.plan.selection import Selection, Sifted
 from mmsetup.plan.situation import Situation
+from mmsetup.plan.vendor import with_integrated_gpu
 from mmsetup.probe.machine import Gpu, Machine
 
 __all__ = ["Ask", "choose", "plan"]
@@ -52,6 +53,7 @@ def choose(
     """
     request, family = settled(request, catalog)
     _check_interpreter(machine, request)
+    machine = with_integrated_gpu(machine, catalog)
     first: tuple[Situation, Sifted] | None = None
     pages: dict[str, Page] = {}
     for gpus in _served(machine.gpus):

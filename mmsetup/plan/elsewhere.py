@@ -76,6 +76,8 @@ def _on_platform(machine: Machine, platform: str) -> Machine:
         toolkits=(),
         compilers=(),
         interpreters=(),
+        jetson=None,
+        vendor_torch=None,
     )
 
 

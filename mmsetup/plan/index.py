@@ -18,6 +18,7 @@ from mmsetup.plan.model import Plan
 from mmsetup.plan.refusal import refusal
 from mmsetup.plan.request import Request
 from mmsetup.plan.situation import Situation
+from mmsetup.plan.vendor import check_torch
 from mmsetup.probe.machine import Environment, Machine
 
 __all__ = ["WheelIndex", "WheelPage", "request_beside", "wheel_index", "without_passwords"]
@@ -74,11 +75,17 @@ def wheel_index(
 
 
 def request_beside(environment: Environment, request: Request) -> Request:
-    """Give the request for ops that fit an environment's torch and Python; what it says itself stays."""
+    """Give the request for ops that fit an environment's torch and Python; what it says itself stays.
+
+    Raises:
+        RequestError: nobody makes wheels for such a build of torch.
+    """
     torch = environment.torch
     if torch is None:
         return request
     asks_torch = bool(request.torch or request.cuda)
+    if not asks_torch:
+        check_torch(environment)
     return replace(
         request,
         torch=request.torch if asks_torch else torch.version.partition("+")[0],

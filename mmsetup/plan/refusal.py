@@ -19,6 +19,7 @@ from mmsetup.plan.request import DEFAULT_FAMILY, Request, settled
 from mmsetup.plan.rules import as_nvidia_writes
 from mmsetup.plan.selection import Selection
 from mmsetup.plan.situation import Situation
+from mmsetup.plan.vendor import vendor_evidence, vendor_remedy
 from mmsetup.probe.machine import Driver, Libc, Machine, Toolkit
 
 __all__ = ["refusal"]
@@ -54,11 +55,14 @@ def refusal(situation: Situation) -> NoPlanError:
         f"no set of versions of family {request.family} fits this machine"
         + (f" with {', '.join(words.strip() for words in asked)}" if asked else ""),
         evidence=[
+            *vendor_evidence(situation),
             *(_told(found) for found in islice(nearest, _MOST_REJECTIONS)),
             *dict.fromkeys(_unanswered(situation)),
             *(way.words for way in ways),
         ],
-        remedy=ways[0].command if ways else "mmsetup probe  # what was found here",
+        remedy=next((way.command for way in ways), "")
+        or vendor_remedy(situation)
+        or "mmsetup probe  # what was found here",
     )
 
 

@@ -32,7 +32,7 @@ _PRETENDED = ("MMSETUP_OVERRIDE_GPU_ARCHITECTURES=", "--gpu ")
 
 
 def with_integrated_gpu(machine: Machine, catalog: Catalog) -> Machine:
-    """Give a Jetson its GPU, which NVML often does not tell; whoever pretended other GPUs, or none, has those.
+    """Give a Jetson its GPU, which NVML often does not tell; pretended GPUs, or none, stay.
 
     The architecture is that of the chip; where only the name of the board is known, that of the GPU with this
     name; else it is not known.
@@ -70,13 +70,12 @@ def vendor_evidence(situation: Situation) -> Iterator[str]:
         yield f"this is {_described(jetson)}"
     elif integrated:
         yield f"{', '.join(integrated)} is the integrated GPU of a Jetson, whose platform is {_PLATFORM}"
-    for architecture in integrated:
+    for architecture in integrated if situation.request.cuda != "cpu" else ():
         yield from _torch_code(architecture, situation)
-    if integrated or jetson is not None or situation.platform == _PLATFORM:
-        if all(
-            group.platform != _PLATFORM for group in situation.catalog.wheels if group.distribution == ops
-        ):
-            yield f"no source is known to have a wheel of {ops} for {_PLATFORM}"
+    is_near = integrated or jetson is not None or situation.platform == _PLATFORM
+    served = {group.platform for group in situation.catalog.wheels if group.distribution == ops}
+    if is_near and _PLATFORM not in served:
+        yield f"no source is known to have a wheel of {ops} for {_PLATFORM}"
     pack = _jetpack(situation)
     for known in vendors().ops if pack is not None else ():
         if pack is not None and known.jetpack == pack.jetpack:
@@ -99,7 +98,7 @@ def vendor_remedy(situation: Situation) -> str:
 
 
 def check_torch(environment: Environment) -> None:
-    """Refuse to look for ops that fit the torch of an environment, where nobody makes wheels for such a build.
+    """Refuse to look for ops beside the torch of an environment that nobody makes wheels for.
 
     Raises:
         RequestError: it is NVIDIA's own build, or no release of PyTorch.
@@ -130,12 +129,10 @@ def _is_no_release(version: str) -> bool:
 
 
 def _architecture(jetson: Jetson, catalog: Catalog) -> str:
-    for name in filter(None, (vendors().gpu_of(jetson.chip), jetson.model)):
-        try:
-            return architecture_of(name, catalog.gpus)[0]
-        except RequestError:
-            continue
-    return ""
+    try:
+        return architecture_of(vendors().gpu_of(jetson.chip) or jetson.model, catalog.gpus)[0]
+    except RequestError:
+        return ""
 
 
 def _integrated(situation: Situation) -> list[str]:
