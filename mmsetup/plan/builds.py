@@ -60,7 +60,7 @@ def torch_builds(situation: Situation) -> Iterator[TorchBuild]:
             yield TorchBuild(release, None, request.cuda or "cpu", DEFAULT_INDEX, python, None)
             continue
         pythons = tuple(_pythons(situation, wheels))
-        origins = [(DEFAULT_INDEX, wheels.default_variant)]
+        origins = [(DEFAULT_INDEX, wheels.default_variant)] if wheels.default_variant else []
         origins += [(source, variant) for source in sources for variant in wheels.index_variants]
         for source, variant in origins:
             for python, interpreter in pythons:

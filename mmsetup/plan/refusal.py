@@ -167,7 +167,7 @@ def _with_nvcc(situation: Situation) -> Iterator[_Way]:
 
 def _variants(situation: Situation, release: Any) -> set[str]:
     wheels = release.platforms.get(situation.platform)
-    return {*wheels.index_variants, wheels.default_variant} - {"cpu"} if wheels else set()
+    return {*wheels.index_variants, wheels.default_variant} - {"cpu", ""} if wheels else set()
 
 
 def _with_newer_driver(situation: Situation) -> Iterator[_Way]:

@@ -192,6 +192,7 @@ def _variants(catalog: Catalog, torch: str) -> set[str]:
         if starts(str(release.version), torch)
         for wheels in release.platforms.values()
         for variant in (wheels.default_variant, *wheels.index_variants)
+        if variant
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["show_outcome"]
 
-_SHOWN = ("torch", "torchvision", "mmcv-full", "mmsegmentation", "numpy")
+_FIRST, _LAST = ("torch", "torchvision"), ("numpy",)
+_OPENMMLAB = re.compile(r"(onedl-)?mm\w+(-full)?")
 
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
@@ -29,7 +31,8 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         from mmsetup.render.smoke import show_smoke  # noqa: PLC0415 (an unchanged environment has none)
 
         show_smoke(outcome.smoke, console)
-    held = ", ".join(f"{name} {outcome.packages[name]}" for name in _SHOWN if name in outcome.packages)
+    names = (*_FIRST, *filter(_OPENMMLAB.fullmatch, outcome.packages), *_LAST)
+    held = ", ".join(f"{name} {outcome.packages[name]}" for name in names if name in outcome.packages)
     if outcome.status == "unchanged":
         _say(console, f"[green]nothing to do:[/] {escape(where)} is what this plan gives: {held}")
     else:
