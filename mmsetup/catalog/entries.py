@@ -79,7 +79,7 @@ def torch_release(entry: Mapping[str, Any]) -> TorchRelease:
 def _torch_platform(entry: Mapping[str, Any]) -> TorchPlatform:
     return TorchPlatform(
         pythons=tuple(_not_empty(entry["pythons"], "pythons")),
-        default_variant=_variant(entry["default_variant"]),
+        default_variant=_variant(entry["default_variant"]) if entry["default_variant"] else "",
         index_variants=tuple(map(_variant, entry["index_variants"])),
         glibc=_glibc(entry),
     )

@@ -68,8 +68,8 @@ class TorchPlatform:
     """The wheels of a torch release for one platform.
 
     ``pythons`` are those for which both it and its partner torchvision have wheels; ``default_variant`` is
-    the CUDA variant of the wheel on the default index; ``index_variants`` those on PyTorch's own; ``glibc``
-    the lowest that both ask for, empty where none is asked for.
+    the CUDA variant of the wheel on the default index, empty where that has none; ``index_variants`` those on
+    PyTorch's own; ``glibc`` the lowest that both ask for, empty where none is asked for.
     """
 
     pythons: tuple[str, ...]

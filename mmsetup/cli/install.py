@@ -50,7 +50,7 @@ def command(
     ] = True,
     json: Json = False,
 ) -> None:
-    """Make an environment with torch, mmcv-full and mmsegmentation, and prove that it trains."""
+    """Make an environment with torch, mmcv and mmsegmentation, and prove that it trains."""
     from rich.console import Console
 
     from mmsetup.catalog import load
