@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,17 +55,13 @@ _MEANINGS = (
     ("No module named 'ftfy'", "mmsegmentation imports ftfy and regex, and does not declare them"),
     (
         "Weights only load failed",
-        "this torch loads plain weights alone, and this stack does not ask for more",
+        "this torch loads plain weights alone unless told otherwise, and this stack, which saves more, does not",
     ),
 )
-
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-"""What makes a terminal write bold: torch puts it into its messages."""
 
 
 def explained(raised: str) -> str:
     """Put what an exception means in plain words before its first line, where it is one of the usual ones."""
-    raised = _STYLE.sub("", raised)
     meaning = next((words for sign, words in _MEANINGS if sign in raised), "")
     return f"{meaning}: {raised.splitlines()[0]}" if meaning else raised
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from mmsetup.smoke.report import Failure, SmokeCheck, Training
 __all__ = ["Heard", "Listener"]
 
 _LAST_LINES = 20
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes a terminal write bold: torch puts it into its messages."""
 _STAGES = {
     "import": "importing the stack",
     "ops": "comparing compiled operators",
@@ -64,7 +67,7 @@ class Listener:
         self.last_sign = time.monotonic()
         event = parse(line) if name == "stdout" else None
         if event is None:
-            self.last_lines.append(line)
+            self.last_lines.append(_STYLE.sub("", line))
             return
         handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
@@ -123,7 +126,7 @@ class Listener:
         self.heard.pictures = [Path(picture) for picture in event.fields["pictures"]]
 
     def _on_failure(self, event: Event) -> None:
-        self.heard.raised = f"{event.fields['kind']}: {event.fields['message']}"
+        self.heard.raised = _STYLE.sub("", f"{event.fields['kind']}: {event.fields['message']}")
 
     def _on_end(self, _event: Event) -> None:
         self.heard.ended = True

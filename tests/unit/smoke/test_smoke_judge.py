@@ -85,9 +85,8 @@ def test_the_usual_exceptions_are_put_in_plain_words():
     assert judge.explained("OSError: what nobody has seen") == "OSError: what nobody has seen"
 
 
-def test_of_a_long_exception_the_first_line_is_kept_without_its_style():
-    raised = "UnpicklingError: Weights only load failed. Do so \x1b[1monly if you trust it\x1b[0m.\n\t(1) and so on"
-    told = judge.explained(raised)
+def test_of_a_long_exception_that_is_known_the_first_line_is_kept():
+    told = judge.explained("UnpicklingError: Weights only load failed. Two options.\n\t(1) and so on")
     assert told.startswith("this torch loads plain weights alone")
-    assert told.endswith("UnpicklingError: Weights only load failed. Do so only if you trust it.")
+    assert told.endswith("UnpicklingError: Weights only load failed. Two options.")
     assert judge.explained("ValueError: one\ntwo") == "ValueError: one\ntwo"

@@ -136,6 +136,18 @@ def test_a_chatterer_is_ended_at_the_time_limit(child, hollow):
     assert "time limit of 0.8 s" in report.failure.message
 
 
+def test_an_exception_is_told_without_the_style_of_a_terminal(child, hollow):
+    child(
+        'print("\\x1b[1mbold\\x1b[0m words", file=sys.stderr, flush=True)\n'
+        'say("failure", stage="reload", kind="UnpicklingError", where=[],\n'
+        '    message="Weights only load failed, do it \\x1b[1monly if\\x1b[0m you trust it\\nand so on")\n'
+    )
+    report = smoke(hollow)
+    assert report.failure is not None
+    assert report.failure.message.endswith("Weights only load failed, do it only if you trust it")
+    assert report.failure.last_lines == ("bold words",)
+
+
 @pytest.mark.parametrize("status", [0, 1, 3])
 def test_an_end_without_a_result_fails(child, status, hollow):
     child(GOOD + f"sys.exit({status})\n")
