@@ -55,7 +55,7 @@ _MEANINGS = (
     ("No module named 'ftfy'", "mmsegmentation imports ftfy and regex, and does not declare them"),
     (
         "Weights only load failed",
-        "this torch loads plain weights alone unless told otherwise, and this stack, which saves more, does not",
+        "this torch loads plain weights alone unless told, and this stack, which saves more, does not tell",
     ),
 )
 
