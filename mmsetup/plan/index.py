@@ -85,7 +85,7 @@ def request_beside(environment: Environment, request: Request) -> Request:
         return request
     asks_torch = bool(request.torch or request.cuda)
     if not asks_torch:
-        check_torch(environment)
+        check_torch(environment, request.family)
     return replace(
         request,
         torch=request.torch if asks_torch else torch.version.partition("+")[0],

@@ -69,13 +69,14 @@ def vendor_evidence(situation: Situation) -> Iterator[str]:
     if jetson is not None:
         yield f"this is {_described(jetson)}"
     elif integrated:
-        yield f"{', '.join(integrated)} is the integrated GPU of a Jetson, whose platform is {_PLATFORM}"
+        elsewhere = "" if situation.platform == _PLATFORM else f", whose platform is {_PLATFORM}"
+        yield f"{', '.join(integrated)} is the integrated GPU of a Jetson{elsewhere}"
     for architecture in integrated if situation.request.cuda != "cpu" else ():
         yield from _torch_code(architecture, situation)
     is_near = integrated or jetson is not None or situation.platform == _PLATFORM
     served = {group.platform for group in situation.catalog.wheels if group.distribution == ops}
     if is_near and _PLATFORM not in served:
-        yield f"no source is known to have a wheel of {ops} for {_PLATFORM}"
+        yield f"no source is known to have a wheel of {ops} for {_PLATFORM}, and mmsetup does not build there"
     pack = _jetpack(situation)
     for known in vendors().ops if pack is not None else ():
         if pack is not None and known.jetpack == pack.jetpack:
@@ -86,10 +87,13 @@ def vendor_evidence(situation: Situation) -> Iterator[str]:
 
 
 def vendor_remedy(situation: Situation) -> str:
-    """Give the command that starts NVIDIA's container for a Jetson; empty on any other machine."""
+    """Give the command that starts NVIDIA's container for a Jetson; empty where none is known or needed."""
     pack = _jetpack(situation)
     if pack is None:
-        return ""
+        is_asked_for = situation.machine.jetson is None and _integrated(situation)
+        return (
+            "mmsetup plan  # on the board: it says which container has torch for it" if is_asked_for else ""
+        )
     return (
         f"docker run -it --rm --runtime nvidia {pack.container}"
         "  # has torch for this GPU; in it: MMCV_WITH_OPS=1 pip install --no-build-isolation "
@@ -97,7 +101,7 @@ def vendor_remedy(situation: Situation) -> str:
     )
 
 
-def check_torch(environment: Environment) -> None:
+def check_torch(environment: Environment, family: str) -> None:
     """Refuse to look for ops beside the torch of an environment that nobody makes wheels for.
 
     Raises:
@@ -112,12 +116,10 @@ def check_torch(environment: Environment) -> None:
         problem = "is no release but a build from source or of a night: no index has ops that fit it"
     else:
         return
-    python = environment.interpreter.path
     raise RequestError(
         f"torch {torch.version} of {environment.prefix} {problem}",
         evidence=[f"{torch.path / 'version.py'}: {torch.version}"],
-        remedy="mmsetup plan  # an environment of its own beside it; to keep this torch, build the ops: "
-        f"MMCV_WITH_OPS=1 {python} -m pip install --no-build-isolation mmcv-full",
+        remedy=f"mmsetup plan --family {family}  # an environment of its own; or build the ops here",
     )
 
 

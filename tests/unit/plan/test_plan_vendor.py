@@ -78,6 +78,10 @@ def test_the_named_gpu_of_a_jetson_is_told_to_be_one(planned: Planned, catalog: 
     evidence, _ = refused(planned, replace(machine, toolkits=(toolkit("11.7"), toolkit("12.4"))))
     assert "sm_87 is the integrated GPU of a Jetson, whose platform is linux-aarch64" in evidence
     assert "this torch holds no code for Jetson AGX Orin (sm_87)" in evidence
+    machine = machine_elsewhere(BARE, catalog, gpus=["Jetson AGX Orin"], platform="linux-aarch64")
+    evidence, remedy = refused(planned, machine)
+    assert "sm_87 is the integrated GPU of a Jetson\n" in evidence
+    assert remedy == "mmsetup plan  # on the board: it says which container has torch for it"
 
 
 def test_other_machines_with_such_a_processor_are_no_jetson(planned: Planned) -> None:
@@ -153,7 +157,7 @@ def test_no_page_is_computed_beside_nvidias_torch(version: str) -> None:
         request_beside(beside(version, vendor=True), Request())
     assert version in str(caught.value)
     assert caught.value.evidence == (f"/usr/lib/python3/dist-packages/torch/version.py: {version}",)
-    assert caught.value.remedy.startswith("mmsetup plan  #")
+    assert caught.value.remedy.startswith("mmsetup plan --family mmcv-full  #")
 
 
 @pytest.mark.parametrize("version", ["2.4.0a0+gitd990dad", "2.6.0.dev20241112+cu124", "2.4.0rc3+cu124"])
