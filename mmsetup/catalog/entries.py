@@ -143,6 +143,7 @@ def _proven(entry: Mapping[str, Any]) -> Proven:
         torch=parsed(entry["torch"]),
         versions={name: parsed(version) for name, version in entry["versions"].items()},
         source=_text(entry, "source"),
+        platform=_platform(entry.get("platform", "linux-x86_64")),
     )
 
 

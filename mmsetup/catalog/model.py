@@ -196,12 +196,13 @@ class Sdist:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A set, by distribution, that was built, imported and trained; ``source`` says by what."""
+    """A set, by distribution, that was built, imported and trained on a platform; ``source`` says by what."""
 
     pythons: tuple[str, ...]
     torch: Version
     versions: Mapping[str, Version]
     source: str
+    platform: str = "linux-x86_64"
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class Selectors:
             sources=tuple(self.source or table.source),
             may_build=build is not False,
             may_use_prebuilt=prebuilt is not False,
-            may_fetch_python=not self.offline,
+            may_fetch_python=trusts_catalog or not self.offline,
             offline=self.offline,
             mirrors=_mirrors(self.mirror or [], catalog, table),
             trusts_catalog=trusts_catalog,

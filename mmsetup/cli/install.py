@@ -103,7 +103,9 @@ def _confirm(yes: bool, via: Way, pause: Callable[[], None], errors: Console) ->
             raise ConfirmationError(f"{question} There is no terminal to ask on.", remedy=f"{words} --yes")
         pause()
         if not Confirm.ask(question, console=errors, default=False):
-            otherwise = "mmsetup install  # uv installs the same files" if via is Way.MIM else f"{words} --env DIR"
+            otherwise = (
+                "mmsetup install  # uv installs the same files" if via is Way.MIM else f"{words} --env DIR"
+            )
             raise ConfirmationError("not agreed to; nothing was changed", remedy=otherwise)
 
     return confirm

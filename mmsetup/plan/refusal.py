@@ -36,6 +36,15 @@ class _Way:
     command: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A set that would fit, in words, and the request that gives it."""
+
+    candidate: Candidate
+    words: str
+    request: Request
+
+
 def refusal(situation: Situation) -> NoPlanError:
     """Make the error for a situation in which no candidate passes every rule."""
     request = situation.request
@@ -117,23 +126,18 @@ def _with_less(situation: Situation) -> Iterator[_Way]:
 
 def _fitting(less: list[tuple[str, Request]], situation: Situation) -> Iterator[_Way]:
     for option, other in less:
-        best = _best(replace(situation, request=other))
-        if best is not None:
-            yield _Way(
-                f"without {option} this fits: {best.described(situation.family)}",
-                _command(other, situation.machine),
-            )
+        if fit := _fit(replace(situation, request=other)):
+            yield _Way(f"without {option} this fits: {fit.words}", _command(fit.request, situation.machine))
 
 
 def _with_newer_glibc(situation: Situation) -> Iterator[_Way]:
     machine = situation.machine
     if machine.libc is None or machine.libc.name != "glibc":
         return
-    best = _best(replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS))))
-    if best is not None:
+    if fit := _fit(replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS)))):
         yield _Way(
-            f"with a newer glibc than {machine.libc.version} this fits: {best.described(situation.family)}",
-            f"{_command(situation.request, machine)}  # in a newer container image",
+            f"with a newer glibc than {machine.libc.version} this fits: {fit.words}",
+            f"{_command(fit.request, machine)}  # in a newer container image",
         )
 
 
@@ -141,27 +145,22 @@ def _on_the_cpu(situation: Situation) -> Iterator[_Way]:
     request = situation.request
     if not situation.gpus or request.cuda == "cpu":
         return
-    on_cpu = replace(request, cuda="cpu")
-    best = _best(replace(situation, request=on_cpu))
-    if best is not None:
-        yield _Way(
-            f"on the CPU alone this fits: {best.described(situation.family)}",
-            _command(on_cpu, situation.machine),
-        )
+    if fit := _fit(replace(situation, request=replace(request, cuda="cpu"))):
+        yield _Way(f"on the CPU alone this fits: {fit.words}", _command(fit.request, situation.machine))
 
 
 def _with_nvcc(situation: Situation) -> Iterator[_Way]:
+    machine = situation.machine
     cudas = {
         cuda_of(variant) for release in situation.catalog.torch for variant in _variants(situation, release)
     }
     kits = tuple(Toolkit(Path("/usr/local/cuda"), str(cuda), Path("nvcc")) for cuda in sorted(cudas))
-    best = _best(replace(situation, machine=replace(situation.machine, toolkits=kits)))
-    if best is not None and best.is_built:
-        cuda = cuda_of(best.build.variant)
+    fit = _fit(replace(situation, machine=replace(machine, toolkits=(*machine.toolkits, *kits))))
+    if fit is not None and fit.candidate.is_built:
+        cuda = cuda_of(fit.candidate.build.variant)
         yield _Way(
-            f"with an nvcc of CUDA {cuda} this fits: {best.described(situation.family)}",
-            f"apt-get install cuda-nvcc-{cuda.major}-{cuda.minor} && "
-            + _command(situation.request, situation.machine),
+            f"with an nvcc of CUDA {cuda} this fits: {fit.words}",
+            f"apt-get install cuda-nvcc-{cuda.major}-{cuda.minor} && {_command(fit.request, machine)}",
         )
 
 
@@ -175,17 +174,18 @@ def _with_newer_driver(situation: Situation) -> Iterator[_Way]:
     if driver is None:
         return
     newest = replace(situation.machine, driver=Driver(_BOUNDLESS, "", "request"))
-    best = _best(replace(situation, machine=newest))
-    if best is None or best.build.variant == "cpu":
+    fit = _fit(replace(situation, machine=newest))
+    if fit is None or fit.candidate.build.variant == "cpu":
         return
     windows = situation.platform.startswith("windows") or situation.machine.os.wsl
-    floor = situation.catalog.driver_floor(cuda_of(best.build.variant), windows=windows)
+    floor = situation.catalog.driver_floor(cuda_of(fit.candidate.build.variant), windows=windows)
     if floor is None or (driver.version and Version(driver.version) >= floor[0]):
         return
     minimum = as_nvidia_writes(floor[0])
+    others = tuple(said for said in situation.machine.overrides if not said.startswith("--driver"))
     yield _Way(
-        f"with driver {minimum} or newer this fits: {best.described(situation.family)}",
-        f"{_command(situation.request, situation.machine)} --driver {minimum}",
+        f"with driver {minimum} or newer this fits: {fit.words}",
+        f"{_command(fit.request, replace(situation.machine, overrides=others))} --driver {minimum}",
     )
 
 
@@ -199,29 +199,35 @@ def _with_another_family(situation: Situation) -> Iterator[_Way]:
             other, _ = settled(other, situation.catalog)
         except MmsetupError:
             continue
-        best = _best(replace(situation, request=other, family=family))
-        if best is not None:
-            promise = "" if best.is_confirmed else ", as the catalogue says"
+        if fit := _fit(replace(situation, request=other, family=family)):
+            promise = "" if fit.candidate.is_confirmed else ", as the catalogue says"
             yield _Way(
-                f"in family {family.name} this fits{promise}: {best.described(family)}",
-                _command(other, situation.machine),
+                f"in family {family.name} this fits{promise}: {fit.words}",
+                _command(fit.request, situation.machine),
             )
 
 
 def _with_a_weakness(situation: Situation) -> Iterator[_Way]:
-    weak = _best(replace(situation, request=replace(situation.request, accepts_cautions=True)))
-    if weak is not None:
-        cautions = "; ".join(known.effect for known in weak.breaks if known.caution)
-        asking = replace(situation.request, torch=str(weak.build.release.version))
-        yield _Way(
-            f"asked for, this fits: {weak.described(situation.family)}; but {cautions}",
-            _command(asking, situation.machine),
-        )
+    if fit := _fit(situation):
+        yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, situation.machine))
 
 
-def _best(situation: Situation) -> Candidate | None:
-    """Give the best candidate; of pages that were not read it trusts the catalogue."""
-    return next(iter(Selection(situation).sifted().possible), None)
+def _fit(situation: Situation) -> _Fit | None:
+    """Give the best set, or else the best one with a known weakness, which has to be asked for.
+
+    Pages that were not read are taken for what the catalogue says of them.
+    """
+    family, request = situation.family, situation.request
+    for accepting in (request, replace(request, accepts_cautions=True)):
+        sifted = Selection(replace(situation, request=accepting)).sifted()
+        best = next(iter(sifted.possible), None)
+        if best is not None and accepting is request:
+            return _Fit(best, best.described(family), request)
+        if best is not None:
+            cautions = "; ".join(known.effect for known in best.breaks if known.caution)
+            asking = replace(request, torch=str(best.build.release.version))
+            return _Fit(best, f"{best.described(family)}; but {cautions}", asking)
+    return None
 
 
 def _command(request: Request, machine: Machine) -> str:

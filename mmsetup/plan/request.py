@@ -21,6 +21,7 @@ __all__ = ["DEFAULT_FAMILY", "Request", "settled", "starts"]
 
 DEFAULT_FAMILY = "mmcv-full"
 _VENDOR_BUILD = re.compile(r"\d+\.\d+(\.\d+)?a0([+.].*)?")
+_CUDA_VARIANT = re.compile(r"cu\d{2,4}")
 _CUDA_NUMBER = re.compile(r"(?:cuda)?(\d{1,2})\.(\d)(?:\.\d+)?")
 
 
@@ -159,6 +160,8 @@ def _check_cuda(request: Request, catalog: Catalog) -> None:
         return
     ordered = sorted(known - {"cpu"}, key=_variant_order)
     near = difflib.get_close_matches(request.cuda, ordered, n=1) or ordered[-1:]
+    if _CUDA_VARIANT.fullmatch(request.cuda):
+        near = sorted(ordered, key=lambda known: abs(_variant_order(known) - _variant_order(request.cuda)))
     raise RequestError(
         f"no torch has a CUDA variant {request.cuda!r}; known: cpu, {', '.join(ordered)}",
         remedy=f"mmsetup plan --cuda {near[0]}  # or cpu",

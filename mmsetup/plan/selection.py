@@ -239,7 +239,9 @@ class Selection:
         return frozenset(
             number
             for number, proof in enumerate(self.family.proven)
-            if build.release.version == proof.torch and build.python in proof.pythons
+            if build.release.version == proof.torch
+            and build.python in proof.pythons
+            and proof.platform == self.situation.platform
         )
 
 

@@ -41,9 +41,9 @@ def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
     for line in _asked(plan.sources):
         console.print(escape(line), highlight=False, style="dim", soft_wrap=True)
     for caution in plan.cautions:
-        console.print(f"[yellow]caution:[/] {escape(caution)}", highlight=False)
+        console.print(f"[yellow]caution:[/] {escape(caution)}", highlight=False, soft_wrap=True)
     for note in plan.notes:
-        console.print(f"note: {escape(note)}", highlight=False)
+        console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
     if explain:
         _show_grounds(plan, console)
 
