@@ -1,13 +1,12 @@
 """``SHA256SUMS``: the hashes that a copy of the catalogue is signed by, in the form of coreutils.
 
-``sha256sum -c SHA256SUMS`` checks a folder. ``python -m mmsetup.catalog.sums`` renews the file beside the
-data that mmsetup brings, or in the folder that it is given.
+``sha256sum -c SHA256SUMS`` checks a folder. ``python -m mmsetup.catalog.update_gates --sums`` renews the
+file beside the data that mmsetup brings, or with ``--data DIR`` in another folder.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,7 +80,3 @@ def renew(folder: Path = DATA) -> None:
         OSError: a file cannot be read or written.
     """
     (folder / SUMS).write_text(text(folder), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    renew(*map(Path, sys.argv[1:2]))

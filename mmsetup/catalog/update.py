@@ -146,7 +146,8 @@ def _local(folder: Path, name: str) -> bytes:
     try:
         if not path.is_file():
             raise IntegrityError(
-                f"there is no file {path}", remedy="python -m mmsetup.catalog.sums DIR  # writes SHA256SUMS"
+                f"there is no file {path}",
+                remedy="python -m mmsetup.catalog.update_gates --sums --data DIR  # writes SHA256SUMS",
             )
         with path.open("rb") as file:
             return _not_too_large(file.read(_MOST_BYTES + 1), str(path))

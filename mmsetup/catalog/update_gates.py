@@ -4,7 +4,7 @@ Downloads, with pip and from where that is set to look, every release of each di
 ``data/families.toml`` has beside its ops: the wheel, or where it has none and a family lists it, the source.
 Reads the gates in each one's ``__init__`` and shows a line for each difference. ``--write`` writes the file
 anew, and ``SHA256SUMS`` where it stands beside it. The exit status is 1 where there are differences that were
-not written.
+not written. ``--sums`` only renews ``SHA256SUMS``, after any change of the data.
 """
 
 from __future__ import annotations
@@ -273,7 +273,11 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="bring the file up to date")
     parser.add_argument("--data", type=Path, default=sums.DATA, help="another folder than mmsetup's own")
     parser.add_argument("--files", type=Path, help="where files that were downloaded lie and are kept")
+    parser.add_argument("--sums", action="store_true", help=f"only renew {sums.SUMS}, and read nothing")
     options = parser.parse_args(words)
+    if options.sums:
+        sums.renew(options.data)
+        return 0
     place = options.data / "gates.json"
     old = json.loads(place.read_text(encoding="utf-8"))
     families = tomllib.loads((options.data / "families.toml").read_text(encoding="utf-8"))

@@ -41,13 +41,14 @@ def show(
     from mmsetup.catalog.load import in_use
     from mmsetup.catalog.sums import DATA
     from mmsetup.render import catalog as render
+    from mmsetup.render.catalog_topics import topic as told
     from mmsetup.render.document import document, dump
 
     catalog, copy = in_use()
     folder = str(copy.folder if copy else DATA)
     head = {"date": catalog.date, "digest": catalog.digest, "folder": folder}
     if topic:
-        found = render.topic(catalog, topic, name)
+        found = told(catalog, topic, name)
         if json:
             typer.echo(dump(document(_SCHEMA, head, topic=found.name, name=name, entries=found.entries)))
         else:
