@@ -64,7 +64,8 @@ def in_turn(times: int, *calls: Callable[[], Any]) -> list[float]:
 def links(folder: Path, times: int) -> None:
     environment = folder / "env"
     uv = find_uv_bin()
-    run(uv, "venv", "--quiet", "--python", "3.10", environment)
+    interpreter = next((found.path for found in probe().interpreters if found.minor == "3.10"), "3.10")
+    run(uv, "venv", "--quiet", "--python", interpreter, environment)
     python = environment / "bin" / "python"
     wanted = ("torch==1.13.1", "torchvision==0.14.1", "numpy<2", "openmim==0.3.9", "pip", "setuptools<82")
     run(uv, "pip", "install", "--quiet", "--python", python, *wanted)

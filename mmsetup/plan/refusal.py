@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
+from mmsetup.catalog.model import parsed
 from mmsetup.errors import MmsetupError, NoPlanError
 from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.model import Rejection
@@ -58,8 +59,9 @@ def refusal(situation: Situation) -> NoPlanError:
         )
         if value
     ]
-    ways = list(_ways_out(situation))
-    nearest = Selection(situation).nearest(situation)
+    base = Selection(situation)
+    ways = list(_ways_out(base))
+    nearest = base.nearest(situation)
     return NoPlanError(
         f"no set of versions of family {request.family} fits this machine"
         + (f" with {', '.join(words.strip() for words in asked)}" if asked else ""),
@@ -87,19 +89,21 @@ def _unanswered(situation: Situation) -> Iterator[str]:
             yield f"{host} did not answer ({page.error}): what it lists is not known"
 
 
-def _ways_out(situation: Situation) -> Iterator[_Way]:
-    yield from _with_less(situation)
+def _ways_out(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
+    yield from _with_less(base)
     if situation.gpus and situation.request.cuda != "cpu":
-        yield from _with_nvcc(situation)
-        yield from _with_newer_driver(situation)
-    yield from _with_a_weakness(situation)
-    yield from _with_another_family(situation)
-    yield from _with_newer_glibc(situation)
-    yield from _on_the_cpu(situation)
+        yield from _with_nvcc(base)
+        yield from _with_newer_driver(base)
+    yield from _with_a_weakness(base)
+    yield from _with_another_family(base)
+    yield from _with_newer_glibc(base)
+    yield from _on_the_cpu(base)
 
 
-def _with_less(situation: Situation) -> Iterator[_Way]:
+def _with_less(base: Selection) -> Iterator[_Way]:
     """Give up each wish, and all of them where no single one is enough."""
+    situation = base.situation
     request = situation.request
     free: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("--no-build", {"may_build": True}),
@@ -113,49 +117,53 @@ def _with_less(situation: Situation) -> Iterator[_Way]:
     )
     less = [(option, replace(request, **changes)) for option, changes in free]
     less = [(option, other) for option, other in less if other != request]
-    found = list(_fitting(less, situation))
+    found = list(_fitting(less, base))
     if not found and len(less) > 1:
         everything = {key: value for _, changes in free for key, value in changes.items()}
         found = list(
-            _fitting(
-                [(" and ".join(option for option, _ in less), replace(request, **everything))], situation
-            )
+            _fitting([(" and ".join(option for option, _ in less), replace(request, **everything))], base)
         )
     yield from found
 
 
-def _fitting(less: list[tuple[str, Request]], situation: Situation) -> Iterator[_Way]:
+def _fitting(less: list[tuple[str, Request]], base: Selection) -> Iterator[_Way]:
+    situation = base.situation
     for option, other in less:
-        if fit := _fit(replace(situation, request=other)):
+        if fit := _fit(base, replace(situation, request=other)):
             yield _Way(f"without {option} this fits: {fit.words}", _command(fit.request, situation.machine))
 
 
-def _with_newer_glibc(situation: Situation) -> Iterator[_Way]:
-    machine = situation.machine
-    if machine.libc is None or machine.libc.name != "glibc":
+def _with_newer_glibc(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
+    machine, here = situation.machine, situation.glibc
+    needed = [wheels.glibc for release in situation.catalog.torch for wheels in release.platforms.values()]
+    needed += [group.glibc for group in situation.catalog.wheels]
+    if here is None or machine.libc is None or here >= max(parsed(glibc) for glibc in needed if glibc):
         return
-    if fit := _fit(replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS)))):
+    if fit := _fit(base, replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS)))):
         yield _Way(
             f"with a newer glibc than {machine.libc.version} this fits: {fit.words}",
             f"{_command(fit.request, machine)}  # in a newer container image",
         )
 
 
-def _on_the_cpu(situation: Situation) -> Iterator[_Way]:
+def _on_the_cpu(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
     request = situation.request
     if not situation.gpus or request.cuda == "cpu":
         return
-    if fit := _fit(replace(situation, request=replace(request, cuda="cpu"))):
+    if fit := _fit(base, replace(situation, request=replace(request, cuda="cpu"))):
         yield _Way(f"on the CPU alone this fits: {fit.words}", _command(fit.request, situation.machine))
 
 
-def _with_nvcc(situation: Situation) -> Iterator[_Way]:
+def _with_nvcc(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
     machine = situation.machine
     cudas = {
         cuda_of(variant) for release in situation.catalog.torch for variant in _variants(situation, release)
     }
     kits = tuple(Toolkit(Path("/usr/local/cuda"), str(cuda), Path("nvcc")) for cuda in sorted(cudas))
-    fit = _fit(replace(situation, machine=replace(machine, toolkits=(*machine.toolkits, *kits))))
+    fit = _fit(base, replace(situation, machine=replace(machine, toolkits=(*machine.toolkits, *kits))))
     if fit is not None and fit.candidate.is_built:
         cuda = cuda_of(fit.candidate.build.variant)
         yield _Way(
@@ -169,12 +177,13 @@ def _variants(situation: Situation, release: Any) -> set[str]:
     return {*wheels.index_variants, wheels.default_variant} - {"cpu", ""} if wheels else set()
 
 
-def _with_newer_driver(situation: Situation) -> Iterator[_Way]:
+def _with_newer_driver(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
     driver = situation.machine.driver
     if driver is None:
         return
     newest = replace(situation.machine, driver=Driver(_BOUNDLESS, "", "request"))
-    fit = _fit(replace(situation, machine=newest))
+    fit = _fit(base, replace(situation, machine=newest))
     if fit is None or fit.candidate.build.variant == "cpu":
         return
     windows = situation.platform.startswith("windows") or situation.machine.os.wsl
@@ -189,7 +198,8 @@ def _with_newer_driver(situation: Situation) -> Iterator[_Way]:
     )
 
 
-def _with_another_family(situation: Situation) -> Iterator[_Way]:
+def _with_another_family(base: Selection) -> Iterator[_Way]:
+    situation = base.situation
     request = situation.request
     for family in situation.catalog.families:
         if family.name == request.family:
@@ -199,7 +209,7 @@ def _with_another_family(situation: Situation) -> Iterator[_Way]:
             other, _ = settled(other, situation.catalog)
         except MmsetupError:
             continue
-        if fit := _fit(replace(situation, request=other, family=family)):
+        if fit := _fit(base, replace(situation, request=other, family=family)):
             promise = "" if fit.candidate.is_confirmed else ", as the catalogue says"
             yield _Way(
                 f"in family {family.name} this fits{promise}: {fit.words}",
@@ -207,19 +217,19 @@ def _with_another_family(situation: Situation) -> Iterator[_Way]:
             )
 
 
-def _with_a_weakness(situation: Situation) -> Iterator[_Way]:
-    if fit := _fit(situation):
-        yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, situation.machine))
+def _with_a_weakness(base: Selection) -> Iterator[_Way]:
+    if fit := _fit(base, base.situation):
+        yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, base.situation.machine))
 
 
-def _fit(situation: Situation) -> _Fit | None:
+def _fit(base: Selection, situation: Situation) -> _Fit | None:
     """Give the best set, or else the best one with a known weakness, which has to be asked for.
 
     Pages that were not read are taken for what the catalogue says of them.
     """
     family, request = situation.family, situation.request
     for accepting in (request, replace(request, accepts_cautions=True)):
-        sifted = Selection(replace(situation, request=accepting)).sifted()
+        sifted = Selection(replace(situation, request=accepting), like=base).sifted()
         best = next(iter(sifted.possible), None)
         if best is not None and accepting is request:
             return _Fit(best, best.described(family), request)

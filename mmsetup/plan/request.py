@@ -16,12 +16,12 @@ from packaging.version import InvalidVersion, Version
 from mmsetup.catalog import Catalog, Family
 from mmsetup.catalog.addresses import shown
 from mmsetup.errors import InterpreterError, RequestError
+from mmsetup.probe.torch_files import is_vendor_build
 
 __all__ = ["DEFAULT_FAMILY", "Request", "settled", "starts"]
 
 DEFAULT_FAMILY = "mmcv-full"
-_VENDOR_BUILD = re.compile(r"\d+\.\d+(\.\d+)?a0([+.].*)?")
-_CUDA_VARIANT = re.compile(r"cu\d{2,4}")
+_VARIANT = re.compile(r"cpu|cu\d{2,4}")
 _CUDA_NUMBER = re.compile(r"(?:cuda)?(\d{1,2})\.(\d)(?:\.\d+)?")
 
 
@@ -123,13 +123,18 @@ def _one_spelling(request: Request) -> Request:
     cuda = request.cuda.lower()
     if number := _CUDA_NUMBER.fullmatch(cuda):
         cuda = f"cu{number[1]}{number[2]}"
-    if _VENDOR_BUILD.fullmatch(request.torch):
+    if is_vendor_build(request.torch):
         raise RequestError(
             f"torch {request.torch} is NVIDIA's own build from a container of NGC or JetPack: no index has "
             "it, and no prebuilt ops fit it",
             remedy="mmsetup plan --torch "
             + ".".join(torch.split("a")[0].split(".")[:2])
             + "  # the release; or work in that container and build the ops there",
+        )
+    if local and not _VARIANT.fullmatch(local):
+        raise RequestError(
+            f"torch {request.torch} is a build of its own: no index has it, and no prebuilt ops fit it",
+            remedy=f"mmsetup plan --torch {torch.split('a')[0]}",
         )
     if local and cuda and local != cuda:
         raise RequestError(
@@ -160,7 +165,7 @@ def _check_cuda(request: Request, catalog: Catalog) -> None:
         return
     ordered = sorted(known - {"cpu"}, key=_variant_order)
     near = difflib.get_close_matches(request.cuda, ordered, n=1) or ordered[-1:]
-    if _CUDA_VARIANT.fullmatch(request.cuda):
+    if _VARIANT.fullmatch(request.cuda):
         near = sorted(ordered, key=lambda known: abs(_variant_order(known) - _variant_order(request.cuda)))
     raise RequestError(
         f"no torch has a CUDA variant {request.cuda!r}; known: cpu, {', '.join(ordered)}",

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 
 from packaging.version import Version
 
+from mmsetup.catalog.model import ToolkitLimits
 from mmsetup.plan.builds import TorchBuild, is_usable
 from mmsetup.plan.candidate import Candidate, capability, cuda_of, runs_on
 from mmsetup.plan.offers import wheel_on
@@ -213,16 +215,18 @@ def _nvcc(wanted: int, situation: Situation) -> str | None:
         named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
         return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
     for architecture in situation.architectures:
-        if not any(_compiles(kit, architecture, situation) for kit in fitting):
+        limits = situation.catalog.toolkit_limits
+        if not any(_compiles(kit, architecture, limits) for kit in fitting):
             known = ", ".join(map(str, fitting))
             return f"the nvcc of CUDA {known} that is here does not compile for {architecture}"
     return None
 
 
-def _compiles(kit: Version, architecture: str, situation: Situation) -> bool:
+@lru_cache(maxsize=256)
+def _compiles(kit: Version, architecture: str, known: tuple[ToolkitLimits, ...]) -> bool:
     """Tell whether a toolkit knows an architecture; one that the catalogue does not know may do so."""
     minor = Version(f"{kit.major}.{kit.minor}")
-    for limits in situation.catalog.toolkit_limits:
+    for limits in known:
         if limits.first <= minor <= limits.last:
             return capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
     return True

@@ -21,7 +21,7 @@ from mmsetup.plan.offers import Offer, Offers, page_addresses
 from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, UNUSED_GPU, Judge, torch_page
 from mmsetup.plan.situation import Situation
 
-__all__ = ["Selection", "Sifted", "best"]
+__all__ = ["Selection", "Sifted", "torch_addresses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,17 @@ class Sifted:
 
 
 class Selection:
-    """The choice in one situation. What pages say may be changed; all else is looked at once."""
+    """The choice in one situation. What pages say may be changed; all else is looked at once.
 
-    def __init__(self, situation: Situation) -> None:
+    What takes long is taken over from a selection that is ``like`` this one, where that changes nothing.
+    """
+
+    def __init__(self, situation: Situation, *, like: Selection | None = None) -> None:
         self.situation = situation
         self.family: Family = situation.family
-        self._table = BreakTable(situation)
-        self._codes = Codes(situation, self._table)
+        same = like if like is not None and _has_same_code(like.situation, situation) else None
+        self.table: BreakTable = same.table if same else BreakTable(situation)
+        self.codes: Codes = same.codes if same else Codes(situation, self.table)
         self._judge = Judge(situation)
         self._choices: dict[tuple[object, ...], list[tuple[Code, int]]] = {}
         self._builds: list[TorchBuild] = []
@@ -84,7 +88,7 @@ class Selection:
             Rejection(self._described(found[0]), rule, reason, len(found) - 1)
             for (rule, reason), found in excluded.items()
         ]
-        return Sifted(tuple(possible), (*told, *self._codes.rejections))
+        return Sifted(tuple(possible), (*told, *self.codes.rejections))
 
     def wanted_pages(self, candidates: Iterable[Candidate], situation: Situation) -> Iterator[str]:
         """Give the addresses that would confirm candidates, in the order of these, then those of mirrors."""
@@ -128,15 +132,15 @@ class Selection:
                     more = (("page", "the page that would list its files was not read"),)
                 words = candidate.described(self.family)
                 weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
-        fewest = min((count for count, _, _, _ in weighed), default=0)
         # That the cpu variant leaves a GPU unused is told as a way out, not as what is nearest.
-        near = [one for one in weighed if one[0] == fewest and ("cuda", UNUSED_GPU) not in one[3]]
-        near.sort(key=lambda one: one[1])
+        weighed = [one for one in weighed if ("cuda", UNUSED_GPU) not in one[3]]
+        fewest = min((count for count, _, _, _ in weighed), default=0)
+        near = sorted((one for one in weighed if one[0] == fewest), key=lambda one: one[1])
         groups: dict[tuple[str, str], list[str]] = {}
         for _, _, words, objections in near:
             key = (", ".join(rule for rule, _ in objections), "; ".join(reason for _, reason in objections))
             groups.setdefault(key, []).append(words)
-        return [*_told(groups), *self._codes.rejections]
+        return [*_told(groups), *self.codes.rejections]
 
     def rank(self, candidate: Candidate) -> tuple[object, ...]:
         """Give what candidates are ordered by; the smallest is the best."""
@@ -168,8 +172,8 @@ class Selection:
     def _buildable_codes(self) -> tuple[Code, ...]:
         """Give the codes that differ in what a rule could see when they are built; of equals the newest."""
         kept: dict[object, Code] = {}
-        for ops in self._codes.ops_versions:
-            for code in self._codes.of(ops):
+        for ops in self.codes.ops_versions:
+            for code in self.codes.of(ops):
                 kept.setdefault((code.mask, code.proofs), code)
         return tuple(kept.values())
 
@@ -183,16 +187,16 @@ class Selection:
         """
         ways: dict[tuple[object, ...], list[Offer]] = {}
         for offer in offers.of(build):
-            if self._codes.admits(offer.version):
+            if self.codes.admits(offer.version):
                 ways.setdefault((offer.source, id(offer.group)), []).append(offer)
         proven = self._proven(build)
-        parts = self._table.of("torch", build.release.version)
-        parts &= self._table.of("python", parsed(build.python or "0"))
+        parts = self.table.of("torch", build.release.version)
+        parts &= self.table.of("python", parsed(build.python or "0"))
         for way, found in ways.items():
             by_version = {offer.version: offer for offer in found}
             chosen = self._chosen(
                 (*way, *by_version),
-                lambda: (code for version in by_version for code in self._codes.of(version)),  # noqa: B023
+                lambda: (code for version in by_version for code in self.codes.of(version)),  # noqa: B023
                 (parts, proven, False),
             )
             for code, mask in chosen:
@@ -215,10 +219,10 @@ class Selection:
             parts, proven, built = torch
             weighed = []
             for number, code in enumerate(codes()):
-                mask = self._table.concerning(code.mask, parts, built=built)
+                mask = self.table.concerning(code.mask, parts, built=built)
                 proof = next((known for known in code.proofs if known in proven), None)
-                cautions = (mask & self._table.cautions).bit_count()
-                rejected = bool(mask & self._table.rejecting)
+                cautions = (mask & self.table.cautions).bit_count()
+                rejected = bool(mask & self.table.rejecting)
                 weighed.append(
                     ((rejected, proof is None, cautions, proof or 0, code.age), number, code, mask)
                 )
@@ -232,7 +236,7 @@ class Selection:
     ) -> Candidate:
         proven = self._proven(build)
         proof = next((self.family.proven[known] for known in code.proofs if known in proven), None)
-        return Candidate(build, code, offer, self._table.named(mask), proof, confirmed)
+        return Candidate(build, code, offer, self.table.named(mask), proof, confirmed)
 
     def _proven(self, build: TorchBuild) -> frozenset[int]:
         """Give the numbers of the proven sets with a build's torch and Python."""
@@ -245,9 +249,14 @@ class Selection:
         )
 
 
-def best(situation: Situation) -> Candidate | None:
-    """Give the best candidate that passes every rule."""
-    return next(iter(Selection(situation).sifted().possible), None)
+def _has_same_code(one: Situation, other: Situation) -> bool:
+    """Tell whether the versions that accept each other, and the breaks that concern them, are the same."""
+
+    def shape(situation: Situation) -> tuple[object, ...]:
+        request = situation.request
+        return situation.family.name, request.wanted, request.without, situation.platform, situation.glibc
+
+    return one.catalog is other.catalog and shape(one) == shape(other)
 
 
 def objections_to(candidate: Candidate, situation: Situation) -> Iterator[tuple[str, str]]:
