@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -71,12 +72,16 @@ def check(
 
     from mmsetup.catalog.load import in_use, proven
     from mmsetup.catalog.sums import DATA
+    from mmsetup.errors import CatalogError
     from mmsetup.render.catalog import counts, show_counts
     from mmsetup.render.document import document, dump
 
     if folder is None:
-        copy = in_use()[1]
-        folder = copy.folder if copy else DATA
+        # What mmsetup brings may itself have a fault: all of them are told below.
+        with suppress(CatalogError):
+            copy = in_use()[1]
+            folder = copy.folder if copy else None
+        folder = folder or DATA
     catalog = proven(folder)
     if json:
         head = {"date": catalog.date, "digest": catalog.digest, "folder": str(folder)}
