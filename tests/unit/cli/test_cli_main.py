@@ -27,13 +27,13 @@ def test_help_lists_the_commands_in_the_order_of_the_road(tmp_path: Path) -> Non
     assert done.returncode == 0
     places = [
         done.stdout.index(f"│ {name} ")
-        for name in ("install", "probe", "plan", "lock", "build", "smoke", "doctor", "explain")
+        for name in ("install", "probe", "plan", "index", "lock", "build", "smoke", "doctor", "explain")
     ]
     assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
-    "command", ["install", "probe", "plan", "lock", "build", "smoke", "doctor", "explain"]
+    "command", ["install", "probe", "plan", "index", "lock", "build", "smoke", "doctor", "explain"]
 )
 def test_every_command_tells_its_options_and_takes_json(tmp_path: Path, command: str) -> None:
     done = mmsetup(command, "--help", cwd=tmp_path)
