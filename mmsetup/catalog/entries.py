@@ -295,6 +295,7 @@ def toolkit_limits(entry: Mapping[str, Any]) -> ToolkitLimits:
         gcc=entry.get("gcc"),
         certainty=_text(entry, "certainty"),
         source=_text(entry, "source"),
+        lacks=tuple(entry.get("lacks", ())),
     )
     if found.first > found.last:
         raise ValueError(f"CUDA {found.first} comes after {found.last}")

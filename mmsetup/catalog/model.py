@@ -374,7 +374,10 @@ class ForwardCompatibility:
 
 @dataclass(frozen=True, slots=True)
 class ToolkitLimits:
-    """What the CUDA toolkits from ``first`` to ``last`` compile for, and the newest gcc that they take."""
+    """What the CUDA toolkits from ``first`` to ``last`` compile for, and the newest gcc that they take.
+
+    ``lacks`` are architectures between the lowest and the highest that they do not know.
+    """
 
     first: Version
     last: Version
@@ -383,6 +386,7 @@ class ToolkitLimits:
     gcc: int | None
     certainty: str
     source: str
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,10 +253,17 @@ def wishes(command: Command) -> Command:
 
 
 def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, str]:
+    from mmsetup.catalog.addresses import shown
     from mmsetup.errors import RequestError
 
     main = next(source for source in catalog.sources if "MMSETUP_MIRROR" in source.mirror_variables)
     mirrors = dict(table.mirrors)
+    if unknown := sorted(name for name in mirrors if catalog.source(name) is None):
+        known = ", ".join(source.name for source in catalog.sources)
+        raise RequestError(
+            f"{table.path}: tool.mmsetup.mirrors names {', '.join(unknown)}, which is no source; known: {known}",
+            remedy=f"mmsetup plan --mirror {main.name}=https://HOST/FOLDER",
+        )
     if table.mirror:
         mirrors[main.name] = table.mirror
     for source in catalog.sources:
@@ -270,7 +277,7 @@ def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, s
         if catalog.source(name) is None:
             known = ", ".join(source.name for source in catalog.sources)
             raise RequestError(
-                f"--mirror {text}: there is no source {name!r}; known: {known}",
+                f"--mirror {shown(text)}: there is no source {name!r}; known: {known}",
                 remedy=f"mmsetup plan --mirror {main.name}=https://HOST/FOLDER",
             )
         mirrors[name] = address

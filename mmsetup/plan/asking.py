@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from mmsetup.catalog import Page, read_pages
-from mmsetup.catalog.page_cache import PageCache, user_cache
+from mmsetup.catalog.page_cache import FRESH_SECONDS, PageCache, user_cache
 from mmsetup.catalog.pages import cached_pages
 from mmsetup.plan.choose import Ask
 
@@ -38,9 +38,13 @@ class _Asking:
 
     def __call__(self, urls: Iterable[str]) -> Mapping[str, Page]:
         wanted = list(urls)
-        for url in wanted:
-            if url not in self._known and (page := self._dead.get(_host(url))):
-                self._known[url] = Page(url, error=page.error, unreachable=True)
+        dead = [url for url in wanted if url not in self._known and _host(url) in self._dead]
+        kept = cached_pages(dead, self._cache)
+        for url in dead:
+            page = kept.get(url)
+            if page is None or page.age > FRESH_SECONDS:
+                page = Page(url, error=self._dead[_host(url)].error, unreachable=True)
+            self._known[url] = page
         new = [url for url in wanted if url not in self._known]
         if new:
             began = time.monotonic()

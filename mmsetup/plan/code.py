@@ -55,6 +55,8 @@ class Codes:
         for found in map(Requirement, situation.request.wanted):
             self._wishes[found.name] = self._wishes.get(found.name, SpecifierSet()) & found.specifier
         self._without = frozenset(situation.request.without)
+        required = (Requirement(line) for line in self._family.ops.requires)
+        self._required = {one.name: one.specifier for one in required if one.specifier}
         self._known: dict[Version, tuple[Code, ...]] = {}
         self._likenesses: dict[tuple[str, Version], object] = {}
         self._refusals: dict[str, list[str]] = {}
@@ -123,7 +125,7 @@ class Codes:
             yield from self._extended(chosen, tuple(others))
             return
         seen: set[object] = set()
-        refusals: list[Gate] = []
+        refusals: list[str] = []
         for version in self._admitted(member):
             objection = self._objection(member, version, chosen)
             if objection is not None:
@@ -154,16 +156,19 @@ class Codes:
         wish = self._wishes.get(member.distribution) or SpecifierSet()
         return (version for version in member.versions if wish.contains(version, prereleases=True))
 
-    def _objection(self, member: Member, version: Version, chosen: dict[str, Version]) -> Gate | None:
-        """Give the gate between this version and those chosen before that does not admit."""
+    def _objection(self, member: Member, version: Version, chosen: dict[str, Version]) -> str | None:
+        """Say which gate, or requirement of the ops, keeps a version from those chosen before."""
+        required = self._required.get(member.distribution)
+        if required is not None and not required.contains(version, prereleases=True):
+            return f"{self._family.ops.distribution} requires {member.distribution}{required}"
         for gate in self._gates.get((member.distribution, version), ()):
             on = self._family.named(gate.on)
             if on is not None and on.distribution in chosen and not gate.admits(chosen[on.distribution]):
-                return gate
+                return _told(gate)
         for name, other in chosen.items():
             for gate in self._gates.get((name, other), ()):
                 if self._family.named(gate.on) is member and not gate.admits(version):
-                    return gate
+                    return _told(gate)
         return None
 
     def _likeness(self, member: Member, version: Version) -> object:
@@ -189,15 +194,18 @@ class Codes:
         proven = any(proof.versions.get(name) == version for proof in self._family.proven)
         return self._table.of(name, version), asserts, admitted, needs, version if proven else None
 
-    def _refuse(self, member: Member, refusals: list[Gate]) -> None:
+    def _refuse(self, member: Member, refusals: list[str]) -> None:
         if refusals:
-            gate = refusals[0]
-            reason = f"{gate.distribution} {gate.version} asserts {gate.range}"
+            reason = refusals[0]
             if len(refusals) > 1:
                 reason += f", and {len(refusals) - 1} other releases refuse it as well"
         else:
             reason = f"no release of {member.distribution} is left by what was asked for"
         self._branches[reason] = None
+
+
+def _told(gate: Gate) -> str:
+    return f"{gate.distribution} {gate.version} asserts {gate.range}"
 
 
 def newest_first(version: Version) -> tuple[int, ...]:

@@ -39,8 +39,13 @@ def request_for(
     if family is None:
         return ProjectRequest(request, (), wish.requirements)
     asked = {canonicalize_name(Requirement(line).name) for line in request.wanted}
+    left_out = {part.distribution for name in request.without if (part := family.named(name))}
     parts = [family.named(package) for package in wish.packages]
-    packages = [part.distribution for part in parts if part is not None and part.distribution not in asked]
+    packages = [
+        part.distribution
+        for part in parts
+        if part is not None and part.distribution not in {*asked, *left_out}
+    ]
     request = replace(request, family=family.name, wanted=(*request.wanted, *packages))
     kept: list[str] = []
     dropped: list[str] = []

@@ -140,7 +140,8 @@ def _with_newer_glibc(base: Selection) -> Iterator[_Way]:
     needed += [group.glibc for group in situation.catalog.wheels]
     if here is None or machine.libc is None or here >= max(parsed(glibc) for glibc in needed if glibc):
         return
-    if fit := _fit(base, replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS)))):
+    fit = _fit(base, replace(situation, machine=replace(machine, libc=Libc("glibc", _BOUNDLESS))))
+    if fit is not None and not _is_plain(fit, base):
         yield _Way(
             f"with a newer glibc than {machine.libc.version} this fits: {fit.words}",
             f"{_command(fit.request, machine)}  # in a newer container image",
@@ -164,7 +165,7 @@ def _with_nvcc(base: Selection) -> Iterator[_Way]:
     }
     kits = tuple(Toolkit(Path("/usr/local/cuda"), str(cuda), Path("nvcc")) for cuda in sorted(cudas))
     fit = _fit(base, replace(situation, machine=replace(machine, toolkits=(*machine.toolkits, *kits))))
-    if fit is not None and fit.candidate.is_built:
+    if fit is not None and fit.candidate.is_built and not _is_plain(fit, base):
         cuda = cuda_of(fit.candidate.build.variant)
         yield _Way(
             f"with an nvcc of CUDA {cuda} this fits: {fit.words}",
@@ -184,7 +185,7 @@ def _with_newer_driver(base: Selection) -> Iterator[_Way]:
         return
     newest = replace(situation.machine, driver=Driver(_BOUNDLESS, "", "request"))
     fit = _fit(base, replace(situation, machine=newest))
-    if fit is None or fit.candidate.build.variant == "cpu":
+    if fit is None or fit.candidate.build.variant == "cpu" or _is_plain(fit, base):
         return
     windows = situation.platform.startswith("windows") or situation.machine.os.wsl
     floor = situation.catalog.driver_floor(cuda_of(fit.candidate.build.variant), windows=windows)
@@ -220,6 +221,12 @@ def _with_another_family(base: Selection) -> Iterator[_Way]:
 def _with_a_weakness(base: Selection) -> Iterator[_Way]:
     if fit := _fit(base, base.situation):
         yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, base.situation.machine))
+
+
+def _is_plain(fit: _Fit, base: Selection) -> bool:
+    """Tell whether a set would fit as well with nothing changed but its weakness asked for."""
+    plain = _fit(base, base.situation)
+    return plain is not None and plain.words == fit.words
 
 
 def _fit(base: Selection, situation: Situation) -> _Fit | None:

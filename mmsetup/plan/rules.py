@@ -228,7 +228,8 @@ def _compiles(kit: Version, architecture: str, known: tuple[ToolkitLimits, ...])
     minor = Version(f"{kit.major}.{kit.minor}")
     for limits in known:
         if limits.first <= minor <= limits.last:
-            return capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
+            reach = capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
+            return reach and architecture not in limits.lacks
     return True
 
 

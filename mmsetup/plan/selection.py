@@ -123,9 +123,11 @@ class Selection:
             if reason is not None:
                 against = (*against, (TORCH_PAGE, reason))
             joined = list(self._joined(build, offers, confirmed=True, codes=codes))
-            if not joined:
-                why = next(iter(offers.absence(build)), "nothing accepts these ops")
-                weighed.append((len(against) + 1, (), build.described, (*against, ("ops page", why))))
+            absent = list(offers.absence(build)) if situation.request.may_use_prebuilt else []
+            if not joined or (absent and all(one.offer is None for one in joined)):
+                why = next(iter(absent), "nothing accepts these ops")
+                place = self.rank(joined[0]) if joined else ()
+                weighed.append((len(against) + 1, place, build.described, (*against, ("ops page", why))))
             for candidate in joined:
                 more = tuple(objections_to(candidate, situation))
                 if not against and not more:

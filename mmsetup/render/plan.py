@@ -70,7 +70,7 @@ def show_wish(answer: ProjectAnswer, console: Console) -> None:
 def _rows(plan: Plan, *, with_path: bool) -> Iterator[tuple[str, str, str, str]]:
     why = "proven to train with this family" if plan.proof else "the best of those that have wheels"
     if plan.interpreter is None:
-        yield "python", plan.python, "uv", f"{why}; uv fetches it"
+        yield "python", plan.python, "not here", why
     else:
         where = f"; {plan.interpreter.path}" if with_path else ""
         yield "python", plan.interpreter.version, plan.interpreter.source, why + where
