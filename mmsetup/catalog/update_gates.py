@@ -247,8 +247,9 @@ def _read(member: Member, folder: Path, env: Mapping[str, str]) -> Iterator[tupl
     _download(member, rest, "--no-binary", folder, env)
     known = _archives(member, folder)
     for version in versions:
-        if version in known:
-            yield member, version, known[version]
+        path = known.get(version)
+        if path is not None and (path.suffix == ".whl" or version in member.versions):
+            yield member, version, path
         else:
             print(f"left out {member.distribution} {version}: no wheel, and no family lists it")
 
