@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmsetup.binary import elf, fatbin
+from mmsetup.binary import elf, fatbin, torch_flags
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import TorchFacts
 
@@ -124,8 +124,15 @@ def _abi(libraries: Path, notes: list[str]) -> bool | None:
 
 
 def _architectures(libraries: Path, notes: list[str]) -> fatbin.Architectures:
+    """Give what torch's own kernels were compiled for, else what all GPU code in its libraries is for.
+
+    Up to torch 1.4 one library holds everything.
+    """
+    binding = libraries / "libtorch_python.so"
     try:
-        return fatbin.architectures(*sorted(libraries.glob("libtorch_cuda*.so")))
+        said = torch_flags.stated(binding) if binding.is_file() else None
+        found = sorted(libraries.glob("libtorch_cuda*.so")) or sorted(libraries.glob("libtorch.so"))
+        return said or fatbin.architectures(*found)
     except IntegrityError as error:
         notes.append(str(error))
         return fatbin.Architectures((), ())
