@@ -261,7 +261,7 @@ def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, s
     if unknown := sorted(name for name in mirrors if catalog.source(name) is None):
         known = ", ".join(source.name for source in catalog.sources)
         raise RequestError(
-            f"{table.path}: tool.mmsetup.mirrors names {', '.join(unknown)}, which is no source; known: {known}",
+            f"{table.path}: tool.mmsetup.mirrors names {', '.join(unknown)}, and the sources are {known}",
             remedy=f"mmsetup plan --mirror {main.name}=https://HOST/FOLDER",
         )
     if table.mirror:

@@ -52,6 +52,8 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
         platform=situation.platform,
         left_out=tuple(gpu for gpu in situation.machine.gpus if gpu not in situation.gpus),
         unconfirmed=tuple(_unconfirmed(best, situation)),
+        fetches_python=best.build.interpreter is None
+        and situation.catalog.targets.fetched.contains(best.build.python),
     )
 
 

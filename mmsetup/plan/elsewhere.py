@@ -50,6 +50,10 @@ def machine_elsewhere(
     if driver:
         machine = replace(machine, driver=Driver(_driver(driver), "", "request"))
         said.append(f"--driver {driver}")
+    if glibc and machine.os.name != "linux":
+        raise RequestError(
+            f"--glibc {glibc}: {platform} has no GNU C library", remedy=f"mmsetup plan --platform {platform}"
+        )
     if glibc:
         machine = replace(machine, libc=Libc("glibc", _glibc(glibc)))
         said.append(f"--glibc {glibc}")

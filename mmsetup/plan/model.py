@@ -104,7 +104,7 @@ class Plan:
     the evidence that this set trains, or empty. ``brings`` names the packages that are known to come with
     these choices, in the environment or for the build. ``left_out`` are GPUs that it cannot use.
     ``unconfirmed`` names the packages whose files no page was read to list: the catalogue alone promises
-    them.
+    them. ``fetches_python``: the interpreter is not here, and uv can fetch it.
     """
 
     family: str
@@ -124,6 +124,7 @@ class Plan:
     platform: str = "linux-x86_64"
     left_out: tuple[Gpu, ...] = ()
     unconfirmed: tuple[str, ...] = ()
+    fetches_python: bool = False
 
     def choice(self, name: str) -> Choice:
         """Give the choice for a package that the plan holds."""

@@ -123,7 +123,7 @@ def _one_spelling(request: Request) -> Request:
     cuda = request.cuda.lower()
     if number := _CUDA_NUMBER.fullmatch(cuda):
         cuda = f"cu{number[1]}{number[2]}"
-    if is_vendor_build(request.torch):
+    if is_vendor_build(request.torch) or (torch.endswith("a0") and not local):
         raise RequestError(
             f"torch {request.torch} is NVIDIA's own build from a container of NGC or JetPack: no index has "
             "it, and no prebuilt ops fit it",

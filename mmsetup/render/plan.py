@@ -70,7 +70,8 @@ def show_wish(answer: ProjectAnswer, console: Console) -> None:
 def _rows(plan: Plan, *, with_path: bool) -> Iterator[tuple[str, str, str, str]]:
     why = "proven to train with this family" if plan.proof else "the best of those that have wheels"
     if plan.interpreter is None:
-        yield "python", plan.python, "not here", why
+        place = ("uv", f"{why}; uv fetches it") if plan.fetches_python else ("not here", why)
+        yield ("python", plan.python, *place)
     else:
         where = f"; {plan.interpreter.path}" if with_path else ""
         yield "python", plan.interpreter.version, plan.interpreter.source, why + where

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_document", "show_smoke"]
 
-_SHOWN = ("torch", "torchvision", "mmcv", "mmseg", "numpy")
+_SHOWN = ("torch", "torchvision", "mmcv", "mmengine", "mmseg", "numpy")
 
 
 def as_document(report: SmokeReport) -> dict[str, Any]:
