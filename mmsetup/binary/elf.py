@@ -3,7 +3,8 @@
 The layout is that of the System V ABI, chapters 4 and 5, and of the GNU symbol versions in the Linux Standard
 Base, section 10.7. It is read by hand because pyelftools makes an object of each symbol: the 91 000 symbols
 of ``libtorch_cpu.so`` take it 1.4 s of CPU where this takes 0.1 s. All counts and names that a file
-states about itself are bounded before they are believed.
+states about itself are bounded before they are believed: a crafted file costs no more memory than some times
+its own size.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ _DT_NULL, _DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 14, 15, 29
 _STB_GLOBAL, _STB_WEAK, _STB_GNU_UNIQUE = 1, 2, 10
 _STV_DEFAULT, _STV_PROTECTED = 0, 3
 
-_MOST_SYMBOLS = 8_000_000
+_MOST_SYMBOLS = 2_000_000
 _MOST_RECORDS = 65_536
 _LONGEST_NAME = 1 << 20
-_MOST_NAME_BYTES = 1 << 28
+_LARGEST_NAME_TABLE = 1 << 28
+# Names may end in one another and be used again, so that a table gives more than it holds, but not much more.
+_MOST_SHARING = 8
+_SHARED_AT_LEAST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,9 @@ def read(path: Path) -> ElfFile:
     """
     with mapped(path) as data:
         machine, sections = _sections(data, path)
+        if not sections:
+            raise _bad(path, "it has no section headers, without which it cannot be told what it needs")
+        _refuse_twins(sections, path)
         needed: list[str] = []
         rpath: list[str] = []
         soname = ""
@@ -166,9 +173,11 @@ class _Names:
     """A string table, with a budget for what may be taken out of it."""
 
     def __init__(self, data: mmap.mmap, table: _Section, path: Path) -> None:
+        if table.size > _LARGEST_NAME_TABLE:
+            raise _bad(path, f"a table of names of {table.size} bytes")
         self._table = data[table.offset : table.offset + table.size]
         self._path = path
-        self._left = _MOST_NAME_BYTES
+        self._left = _MOST_SHARING * table.size + _SHARED_AT_LEAST
 
     def at(self, offset: int) -> str:
         end = self._table.find(b"\0", offset, offset + _LONGEST_NAME) if offset < len(self._table) else -1
@@ -176,7 +185,7 @@ class _Names:
             raise _bad(self._path, f"no name at {offset:#x} of its string table")
         self._left -= end - offset
         if self._left < 0:
-            raise _bad(self._path, "its names fill more than 256 MiB")
+            raise _bad(self._path, "its names fill more than their table can give")
         return self._table[offset:end].decode("utf-8", "backslashreplace")
 
 
@@ -203,6 +212,13 @@ def _sections(data: mmap.mmap, path: Path) -> tuple[str, list[_Section]]:
             for section, entry in zip(sections, raw, strict=True)
         ]
     return _MACHINES.get(machine, f"machine-{machine}"), sections
+
+
+def _refuse_twins(sections: list[_Section], path: Path) -> None:
+    """Refuse a second table of a kind: the loader reads one, and 65,535 large ones would take hours."""
+    for kind in (_SHT_DYNAMIC, _SHT_DYNSYM, _SHT_GNU_VERNEED):
+        if sum(section.kind == kind for section in sections) > 1:
+            raise _bad(path, "it has two tables of one kind")
 
 
 def _places(sections: list[_Section]) -> Mapping[str, tuple[int, int]]:
@@ -250,16 +266,18 @@ def _versions_needed(
     data: mmap.mmap, section: _Section, names: _Names, path: Path
 ) -> Mapping[str, tuple[str, ...]]:
     """Walk the libraries and the versions of each; both chains only go forward, inside the section."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     table = data[section.offset : section.offset + section.size]
+    records = 0
     for at in _chain(table, 0, section.info, _VERNEED, path):
         _, versions, library, first, _ = _VERNEED.unpack_from(table, at)
-        wanted = found.setdefault(names.at(library), [])
+        wanted = found.setdefault(names.at(library), {})
         for aux in _chain(table, at + first, versions, _VERNAUX, path):
-            wanted.append(names.at(_VERNAUX.unpack_from(table, aux)[3]))
-            if len(wanted) > _MOST_RECORDS:
+            wanted[names.at(_VERNAUX.unpack_from(table, aux)[3])] = None
+            records += 1
+            if records > _MOST_RECORDS:
                 raise _bad(path, "more symbol versions than any library has")
-    return {library: tuple(dict.fromkeys(wanted)) for library, wanted in found.items()}
+    return {library: tuple(wanted) for library, wanted in found.items()}
 
 
 def _chain(table: bytes, at: int, count: int, layout: struct.Struct, path: Path) -> Iterator[int]:

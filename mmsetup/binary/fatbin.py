@@ -73,7 +73,7 @@ class GpuCode:
     ascending order, and empty where nothing tells.
     """
 
-    architectures: Architectures
+    architectures: Architectures = Architectures((), ())
     binaries: int = 0
     ptx_versions: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()

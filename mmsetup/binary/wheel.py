@@ -11,32 +11,30 @@ import csv
 import hashlib
 import io
 import lzma
-import shlex
-import stat
+import re
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from mmsetup.binary import archive as archive_members
 from mmsetup.binary import elf, fatbin
+from mmsetup.binary.archive import damaged
 from mmsetup.binary.elf import ElfFile
-from mmsetup.binary.fatbin import Architectures
-from mmsetup.binary.operators import OPS_MODULE
-from mmsetup.errors import IntegrityError
+from mmsetup.binary.fatbin import Architectures, GpuCode
+from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE, Operators, asked_for, operators
 from mmsetup.files import sha256, writing
 
 __all__ = ["Expected", "ExtensionFacts", "WheelFacts", "inspect"]
 
 _CHUNK = 1 << 20
-_MOST_BYTES = 8 << 30
-_MOST_FILES = 100_000
 _MOST_METADATA_BYTES = 4 << 20
-_ENCRYPTED = 0x1
+_LIBRARY = re.compile(r"\.so(\.\d+)*$")
 # Everything that zipfile and what it calls raise for a damaged archive; for a way of compressing that it does
 # not know that is NotImplementedError.
 _UNREADABLE = (
@@ -63,13 +61,19 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionFacts:
-    """A compiled extension: its ``module`` (``mmcv._ext``), ``member`` in the wheel, size in bytes."""
+    """A compiled extension: its ``module`` (``mmcv._ext``), ``member`` in the wheel, size in bytes.
+
+    Libraries that the wheel brings for others count as well (``numpy.libs/libgfortran.so.5``). ``operators``
+    is told of mmcv's alone.
+    """
 
     module: str
     member: str
     size: int
     elf: ElfFile
     architectures: Architectures
+    code: GpuCode = field(default_factory=GpuCode)
+    operators: Operators | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,11 @@ def inspect(path: Path, *, expect: Expected | None = None) -> WheelFacts:
         DiskSpaceError, TargetError: its extensions cannot be unpacked into the temporary folder.
     """
     try:
+        archive_members.refuse_long_lists(path)
         with zipfile.ZipFile(path) as archive:
             facts = _inspect(path, archive)
     except _UNREADABLE as error:
-        raise _bad(path, str(error) or type(error).__name__) from error
+        raise damaged(path, str(error) or type(error).__name__) from error
     if expect is not None:
         _compare(path, facts, expect)
     return facts
@@ -123,13 +128,13 @@ def _inspect(path: Path, archive: zipfile.ZipFile) -> WheelFacts:
     try:
         name, version, _, tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename as error:
-        raise _bad(path, str(error)) from error
-    members = _members(path, archive)
+        raise damaged(path, str(error)) from error
+    members = archive_members.members(path, archive)
     folder = _dist_info(path, members, name, str(version))
     _check_record(path, archive, members, f"{folder}/RECORD")
     metadata = HeaderParser().parsestr(_text(path, archive, members, f"{folder}/METADATA"))
     if canonicalize_name(str(metadata["Name"])) != name or _version(metadata["Version"]) != version:
-        raise _bad(path, f"its metadata says {metadata['Name']} {metadata['Version']}")
+        raise damaged(path, f"its metadata says {metadata['Name']} {metadata['Version']}")
     top_level = {PurePosixPath(member).parts[0].removesuffix(".py") for member in members}
     return WheelFacts(
         distribution=name,
@@ -138,32 +143,10 @@ def _inspect(path: Path, archive: zipfile.ZipFile) -> WheelFacts:
         top_level=tuple(sorted(part for part in top_level if part.isidentifier())),
         requires=tuple(str(line) for line in metadata.get_all("Requires-Dist", [])),
         requires_python=str(metadata.get("Requires-Python", "")),
-        extensions=_extensions(archive, members),
+        extensions=_extensions(path, archive, members),
         sha256=sha256(path),
         size=path.stat().st_size,
     )
-
-
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Give the files of the archive by name, having refused what no wheel holds."""
-    members: dict[str, zipfile.ZipInfo] = {}
-    infos = archive.infolist()
-    if len(infos) > _MOST_FILES or sum(info.file_size for info in infos) > _MOST_BYTES:
-        raise _bad(path, "it unpacks to more than any wheel")
-    for info in infos:
-        name = info.filename
-        parts = PurePosixPath(name).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\\" in name or ":" in parts[0]:
-            raise _bad(path, f"it names a path outside itself: {name!r}")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise _bad(path, f"it holds a link: {name!r}")
-        if info.flag_bits & _ENCRYPTED:
-            raise _bad(path, f"it holds an encrypted file: {name!r}")
-        if name in members:
-            raise _bad(path, f"it holds {name!r} twice")
-        if not info.is_dir():
-            members[name] = info
-    return members
 
 
 def _dist_info(path: Path, members: dict[str, zipfile.ZipInfo], name: str, version: str) -> str:
@@ -171,7 +154,7 @@ def _dist_info(path: Path, members: dict[str, zipfile.ZipInfo], name: str, versi
         parts[0] for parts in map(_parts, members) if len(parts) > 1 and parts[0].endswith(".dist-info")
     }
     if len(folders) != 1:
-        raise _bad(path, f"it has {len(folders)} .dist-info folders for {name} {version}")
+        raise damaged(path, f"it has {len(folders)} .dist-info folders for {name} {version}")
     return folders.pop()
 
 
@@ -186,31 +169,38 @@ def _check_record(
     recorded = {row[0]: row[1] for row in rows if len(row) >= 2}  # noqa: PLR2004 (name, hash, size)
     unhashed = {record, record + ".jws", record + ".p7s"}
     if unknown := sorted(set(members) - set(recorded) - unhashed):
-        raise _bad(path, f"RECORD does not know {unknown[0]!r}")
+        raise damaged(path, f"RECORD does not know {unknown[0]!r}")
     if absent := sorted(set(recorded) - set(members)):
-        raise _bad(path, f"{absent[0]!r} is in RECORD but not in the wheel")
+        raise damaged(path, f"{absent[0]!r} is in RECORD but not in the wheel")
     for name in sorted(set(members) - unhashed):
         algorithm, _, wanted = recorded[name].partition("=")
         if algorithm not in {"sha256", "sha384", "sha512"}:
-            raise _bad(path, f"RECORD has no sha256 of {name!r}")
+            raise damaged(path, f"RECORD has no sha256 of {name!r}")
         digest = hashlib.new(algorithm)
         with archive.open(members[name]) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         if base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != wanted:
-            raise _bad(path, f"{name!r} is not what RECORD says")
+            raise damaged(path, f"{name!r} is not what RECORD says")
 
 
 def _text(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> str:
     if name not in members:
-        raise _bad(path, f"it has no {name}")
+        raise damaged(path, f"it has no {name}")
     if members[name].file_size > _MOST_METADATA_BYTES:
-        raise _bad(path, f"{name} is larger than any such file")
+        raise damaged(path, f"{name} is larger than any such file")
     return archive.read(members[name]).decode("utf-8")
 
 
-def _extensions(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> tuple[ExtensionFacts, ...]:
-    names = sorted(name for name in members if name.endswith(".so"))
+def _extensions(
+    path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
+) -> tuple[ExtensionFacts, ...]:
+    names = sorted(name for name in members if _LIBRARY.search(name))
+    asked = asked_for(
+        _text(path, archive, members, name)
+        for name in members
+        if PurePosixPath(name).match(f"{OPS_PACKAGE}/ops/*.py") and _parts(name)[0] == OPS_PACKAGE
+    )
     found = []
     with (
         writing(
@@ -224,24 +214,31 @@ def _extensions(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -
             with archive.open(members[name]) as source, copy.open("wb") as target:
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
-            *package, file = _parts(name)
-            found.append(
-                ExtensionFacts(
-                    module=".".join([*package, file.split(".")[0]]),
-                    member=name,
-                    size=members[name].file_size,
-                    elf=elf.read(copy),
-                    architectures=fatbin.architectures(copy),
-                )
-            )
+            found.append(_extension(copy, name, members[name].file_size, asked))
     return tuple(found)
+
+
+def _extension(copy: Path, member: str, size: int, asked: frozenset[str]) -> ExtensionFacts:
+    *package, file = _parts(member)
+    module = ".".join([*package, file.split(".")[0]])
+    facts = elf.read(copy)
+    code = fatbin.gpu_code(copy)
+    return ExtensionFacts(
+        module=module,
+        member=member,
+        size=size,
+        elf=facts,
+        architectures=code.architectures,
+        code=code,
+        operators=operators(copy, facts, asked) if module == OPS_MODULE else None,
+    )
 
 
 def _compare(path: Path, facts: WheelFacts, expect: Expected) -> None:
     if facts.distribution != canonicalize_name(expect.distribution) or (
         Version(facts.version) != Version(expect.version)
     ):
-        raise _bad(
+        raise damaged(
             path,
             f"it is {facts.distribution} {facts.version}, not {expect.distribution} {expect.version}",
         )
@@ -252,11 +249,3 @@ def _version(text: str | None) -> Version | None:
         return Version(text or "")
     except InvalidVersion:
         return None
-
-
-def _bad(path: Path, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"{path.name} is not a usable wheel: {what}",
-        remedy=f"rm {shlex.quote(str(path))}  # then run the command again: it is fetched or built anew",
-        evidence=(str(path),),
-    )
