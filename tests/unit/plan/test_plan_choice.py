@@ -24,6 +24,7 @@ from mmsetup.errors import InterpreterError, NoPlanError, RequestError
 from mmsetup.plan import Plan, Request
 from mmsetup.plan.account import requirements
 from mmsetup.plan.interpreter import planned as planned_for
+from mmsetup.plan.request import settled
 from mmsetup.probe.machine import Driver, Gpu, Machine, OperatingSystem
 from mmsetup.render.document import document, dump
 
@@ -226,7 +227,9 @@ def test_rejections_are_told_once_each_with_a_count(planned: Planned) -> None:
         ),
         ({"torch": "1.13.1+cu117", "cuda": "cu116"}, RequestError, 2, "--cuda says cu116", "--cuda cu117"),
         ({"torch": "2.3.0a0+ebedce2"}, RequestError, 2, "NVIDIA's own", "mmsetup plan --torch 2.3"),
-        ({"torch": "2.1.0a0"}, RequestError, 2, "NVIDIA's own", "mmsetup plan --torch 2.1"),
+        ({"torch": "2.1.0a0+41361538.nv23.06"}, RequestError, 2, "NVIDIA's own", "mmsetup plan --torch 2.1"),
+        ({"torch": "2.1.0+mine"}, RequestError, 2, "is a build of its own", "mmsetup plan --torch 2.1.0"),
+        ({"torch": "2.1.0a0"}, RequestError, 2, "'2.1.0a0' is not known; nearest: 2.1.0", "--torch 2.1.0"),
         ({"python": "abc"}, RequestError, 2, "'abc' is no version of Python", "mmsetup plan --python 3."),
         ({"python": "3.99"}, InterpreterError, 13, "no torch has wheels for Python 3.99", "mmsetup plan "),
         ({"python": "2.7"}, InterpreterError, 13, "no torch has wheels for Python 2.7", "mmsetup plan "),
@@ -284,6 +287,27 @@ def test_a_torch_and_a_cuda_in_the_spellings_of_people(
 ) -> None:
     made = planned(**wishes)
     assert (versions(made)["torch"], made.variant) == (torch, variant)
+
+
+@pytest.mark.parametrize(
+    ("asked", "settled_as"),
+    [
+        (Request(torch="1.13.1+cu116"), Request(torch="1.13.1", cuda="cu116")),
+        (Request(torch="1.13.1+cpu"), Request(torch="1.13.1", cuda="cpu")),
+        (Request(torch="2.0", cuda="11.8"), Request(torch="2.0", cuda="cu118")),
+        (Request(wanted=("MMDet >= 2.20",)), Request(wanted=("mmdet>=2.20",))),
+        (Request(wanted=("mmcv==1.7.1", "mmseg")), Request(wanted=("mmcv-full==1.7.1", "mmsegmentation"))),
+        (Request(without=("mmseg",)), Request(without=("mmsegmentation",))),
+        (
+            Request(family="onedl", wanted=("mmdet==3.5.1",)),
+            Request(family="onedl", wanted=("onedl-mmdetection==3.5.1",)),
+        ),
+    ],
+)
+def test_a_request_is_settled_in_one_spelling(catalog: Catalog, asked: Request, settled_as: Request) -> None:
+    request, family = settled(asked, catalog)
+    assert request == settled_as
+    assert family.name == asked.family
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from mmsetup.errors import NoPlanError
 from mmsetup.plan import Plan, Request
 from mmsetup.plan.choose import plan
 from mmsetup.plan.elsewhere import machine_elsewhere
-from mmsetup.probe.machine import Libc, Machine
+from mmsetup.probe.machine import Gpu, Libc, Machine
 
 Refused = Callable[..., NoPlanError]
 NEW = driver("580.95.05")
 WEAK = {"gpus": gpus("sm_90"), "driver": NEW, "toolkits": (toolkit("12.4"),), "may_use_prebuilt": False}
+A100 = (Gpu(0, "NVIDIA A100-SXM4-80GB", "sm_80", 80 << 30),)
 KINDS = {
     "without ": "less",
     "with an nvcc": "nvcc",
@@ -235,6 +236,14 @@ def planned_by(
         {"without": ("mmsegmentation",), "family": "mmcv", "torch": "2.6", "sources": ("openmmlab",)},
         {"family": "onedl", "torch": "2.3", "without": ("onedl-mmdetection",)},
         {"python": "/opt/python-3.13.1/bin/python", "interpreters": (python("3.13.1"),)},
+        {
+            "gpus": A100,
+            "driver": driver("470.82.01"),
+            "family": "mmcv",
+            "cuda": "cu121",
+            "python": "3.13",
+            "forward_compatibility": True,
+        },
     ],
 )
 def test_the_command_that_is_printed_gives_a_plan(
@@ -256,6 +265,20 @@ def test_the_command_says_again_what_was_pretended(
     assert words.count("--driver") == 1
     assert {"--no-build", "--gpu", "RTX 3090", "--driver", "450.80.02", "--glibc", "2.31"} == set(words)
     assert planned_by(error.remedy, BARE).variant.startswith("cu11")
+
+
+def test_the_command_names_the_mirrors_again_but_for_their_passwords(refused: Refused) -> None:
+    mirrors = {"openmmlab": "https://mirror.test/x", "onedl": "https://user:secret@other.test"}
+    words = shlex.split(refused(python="3.13", mirrors=mirrors).remedy)
+    assert "openmmlab=https://mirror.test/x" in words
+    assert words[words.index("openmmlab=https://mirror.test/x") - 1] == "--mirror"
+    assert not any("secret" in word for word in words)
+
+
+def test_what_has_no_weakness_need_not_be_asked_for(refused: Refused) -> None:
+    error = refused(offline=True, may_build=False, trusts_catalog=False)
+    assert "weakness" not in ways(error)
+    assert {"less"} <= set(ways(error))
 
 
 def test_where_there_is_no_way_out_the_machine_is_to_be_looked_at(refused: Refused) -> None:
