@@ -99,6 +99,13 @@ def test_offline_a_kept_page_confirms_a_plan_and_its_age_is_told(catalog: Catalo
     assert report.age == pytest.approx(3 * DAY, abs=60)
 
 
+def test_offline_an_alias_that_was_read_in_place_of_the_usual_page_confirms_too(catalog: Catalog) -> None:
+    alias = f"{PAGES}/cu117/torch1.13/index.html"
+    keep(alias, "1.7.1")
+    made = plan(BARE, catalog, Request(offline=True), ask=asking(offline=True))
+    assert (made.ops.kind, made.ops.page, made.unconfirmed) == ("prebuilt", alias, ())
+
+
 def test_a_page_is_asked_once_by_one_who_asks(index: tuple[str, list[str]]) -> None:
     host, asked = index
     page = f"{host}/mmcv/dist/cu117/torch1.13.0/index.html"
