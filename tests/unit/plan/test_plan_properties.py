@@ -45,6 +45,7 @@ def test_a_plan_has_no_fault_or_nothing_that_is_tried_is_one(situation: Situatio
         assert not exists(*given_), found(*given_)
         return
     assert faults(made, *given_) == []
+    assert exists(*given_)
     if made.left_out:
         served = len(machine.gpus) - len(made.left_out)
         assert found(*given_, gpus=served + 1) is None, made.left_out
