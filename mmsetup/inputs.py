@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmsetup import uv
 from mmsetup.catalog import Catalog, Family
-from mmsetup.errors import InterpreterError, LockError, MmsetupError, RequestError
+from mmsetup.errors import InterpreterError, LockError, RequestError
 from mmsetup.lock import Lock, read
 from mmsetup.plan import Plan, Request
-from mmsetup.plan.for_project import request_for
 from mmsetup.probe import environment
-from mmsetup.probe.machine import Environment, Interpreter, Machine
-from mmsetup.project import ProjectWish, read_project
+from mmsetup.probe.machine import Interpreter, Machine
 
-__all__ = [
-    "ProjectAnswer",
-    "chosen_interpreter",
-    "environment_beside",
-    "family_of",
-    "for_project",
-    "given_lock",
-    "interpreter_for",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectAnswer:
-    """What a project wants, and which of its versions could be kept."""
-
-    wish: ProjectWish
-    kept: tuple[str, ...]
-    dropped: tuple[str, ...]
+__all__ = ["chosen_interpreter", "family_of", "given_lock", "interpreter_for"]
 
 
 def given_lock(lock_file: Path | None, request: Request, catalog: Catalog) -> Lock | None:
@@ -123,34 +102,3 @@ def family_of(catalog: Catalog, name: str) -> Family:
     if family is None:
         raise LockError(f"the lock is for a family {name!r} that is not known", remedy="mmsetup lock")
     return family
-
-
-def for_project(
-    path: Path, request: Request, machine: Machine, catalog: Catalog, *, named: bool
-) -> tuple[Request, ProjectAnswer]:
-    """Read a project, and put what it wants into a request; with ``named`` the request's family stays.
-
-    Raises:
-        RequestError: the project cannot be read, or nothing in it tells a family.
-    """
-    wish = read_project(path)
-    made = request_for(wish, request, machine, catalog, named=named)
-    return made.request, ProjectAnswer(wish, made.kept, made.dropped)
-
-
-def environment_beside(folder: Path | None) -> Environment | None:
-    """Give the environment that is asked about, or the active one where it has torch.
-
-    Raises:
-        TargetError: the folder that was asked about is no environment.
-    """
-    if folder is not None:
-        return environment(folder)
-    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
-    if not active:
-        return None
-    try:
-        found = environment(Path(active))
-    except MmsetupError:
-        return None
-    return found if found.torch is not None else None

@@ -14,10 +14,10 @@ import typer
 
 if TYPE_CHECKING:
     from mmsetup.catalog import Catalog
-    from mmsetup.inputs import ProjectAnswer
     from mmsetup.plan import Request
     from mmsetup.probe.machine import Machine
     from mmsetup.settings import Settings
+    from mmsetup.wishes import ProjectAnswer
 
 __all__ = ["Json", "Selectors", "Target", "wishes"]
 
@@ -217,7 +217,7 @@ class Selectors:
         Raises:
             RequestError: as :meth:`request` and :meth:`machine`, or nothing in the project tells a family.
         """
-        from mmsetup.inputs import for_project
+        from mmsetup.wishes import for_project
 
         request = self.request(catalog, trusts_catalog=trusts_catalog)
         machine = self.machine(here, catalog)

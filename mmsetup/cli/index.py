@@ -31,11 +31,11 @@ def command(
 ) -> None:
     """Print the address of the index page for pip install -f, and nothing else."""
     from mmsetup.catalog import load
-    from mmsetup.inputs import environment_beside
     from mmsetup.plan.asking import asking
     from mmsetup.plan.index import request_beside, wheel_index, without_passwords
     from mmsetup.probe import probe
     from mmsetup.render.document import document, dump
+    from mmsetup.wishes import environment_beside
 
     catalog = load()
     beside = environment_beside(env)

@@ -14,7 +14,7 @@ from mmsetup.plan import Bound, Choice, Plan, SourceReport
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmsetup.inputs import ProjectAnswer
+    from mmsetup.wishes import ProjectAnswer
 
 __all__ = ["show_plan", "show_wish"]
 

@@ -11,10 +11,11 @@ import pytest
 
 from mmsetup.catalog import load
 from mmsetup.errors import InterpreterError, LockError, RequestError, TargetError
-from mmsetup.inputs import environment_beside, family_of, for_project, given_lock, interpreter_for
+from mmsetup.inputs import family_of, given_lock, interpreter_for
 from mmsetup.lock import read, write
 from mmsetup.plan import Request
 from mmsetup.probe.machine import Cpu, Disk, Interpreter, Machine, Memory, OperatingSystem
+from mmsetup.wishes import environment_beside, for_project
 
 KEPT = Path(__file__).parents[2] / "lockfiles" / "requirements.mmcv-full-py310.txt"
 MACHINE = Machine(
