@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from mmsetup.errors import IntegrityError
 
-__all__ = ["ElfFile", "mapped", "read", "read_sections", "read_soname"]
+__all__ = ["ElfFile", "mapped", "names_in", "read", "read_needed", "read_sections", "read_soname"]
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -130,6 +130,22 @@ def read_sections(path: Path) -> Mapping[str, tuple[int, int]]:
         return _places(_sections(data, path)[1])
 
 
+def read_needed(path: Path) -> tuple[str, ...]:
+    """Give only the names of the libraries that the file at ``path`` needs, in order.
+
+    Raises:
+        IntegrityError: as :func:`read`.
+    """
+    with mapped(path) as data:
+        sections = _sections(data, path)[1]
+        _refuse_twins(sections, path)
+        for section in sections:
+            if section.kind == _SHT_DYNAMIC:
+                names = _Names(data, _linked(sections, section, path), path)
+                return tuple(names.at(at) for tag, at in _dynamic(data, section, path) if tag == _DT_NEEDED)
+    return ()
+
+
 def read_soname(path: Path) -> str:
     """Give only the name that the file at ``path`` is known by once it is loaded; empty where it has none.
 
@@ -149,6 +165,22 @@ def read_soname(path: Path) -> str:
                         tail = table._replace(offset=table.offset + value, size=size)
                         return _Names(data, tail, path).at(0)
     return ""
+
+
+def names_in(path: Path, names: Iterable[str]) -> frozenset[str]:
+    """Give those of ``names`` that are in the table of dynamic names of the file at ``path``.
+
+    The versions that a library defines are there (``GLIBCXX_3.4.29``), beside its symbols.
+
+    Raises:
+        IntegrityError: as :func:`read`.
+    """
+    with mapped(path) as data:
+        places = _places(_sections(data, path)[1])
+        offset, size = places.get(".dynstr", (0, 0))
+        return frozenset(
+            name for name in names if data.find(b"\0" + name.encode() + b"\0", offset, offset + size) >= 0
+        )
 
 
 @contextmanager

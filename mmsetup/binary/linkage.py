@@ -11,7 +11,7 @@ from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.libraries import Loader, loader
 from mmsetup.errors import IntegrityError
 
-__all__ = ["missing_libraries", "missing_symbols"]
+__all__ = ["missing_libraries", "missing_symbols", "torch_symbols"]
 
 _TORCH_NAME = re.compile(
     r"""_Z(T[VISTWH]|GV|GR)?          # a function, or a table, a type, a guard of one
@@ -25,6 +25,11 @@ _LIBRARY_NAME = re.compile(r"\.so(\.\d+)*$")
 _FIRST = frozenset({"libc10", "libtorch_python", "libtorch_cpu"})
 
 
+def torch_symbols(extension: ElfFile) -> frozenset[str]:
+    """Give the symbols that ``extension`` leaves undefined and that are torch's, as told below."""
+    return frozenset(name for name in extension.undefined if _TORCH_NAME.match(name))
+
+
 def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str]:
     """Give the symbols of torch that ``extension`` needs and no library in torch's ``lib`` folder exports.
 
@@ -35,7 +40,7 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
     Raises:
         IntegrityError: the folder holds no library, or one that cannot be read.
     """
-    missing = {name for name in extension.undefined if _TORCH_NAME.match(name)}
+    missing = set(torch_symbols(extension))
     named = (path for path in torch_lib_folder.glob("*.so*") if _LIBRARY_NAME.search(path.name))
     libraries = sorted(named, key=_promising)
     if not libraries:

@@ -81,7 +81,8 @@ def _torch_platform(entry: Mapping[str, Any]) -> TorchPlatform:
         pythons=tuple(_not_empty(entry["pythons"], "pythons")),
         default_variant=_variant(entry["default_variant"]) if entry["default_variant"] else "",
         index_variants=tuple(map(_variant, entry["index_variants"])),
-        glibc=_glibc(entry),
+        # Older tags promise less than the libraries inside need.
+        glibc=str(parsed(entry["glibc_needed"])) if entry.get("glibc_needed") else _glibc(entry),
     )
 
 

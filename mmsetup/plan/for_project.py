@@ -49,7 +49,7 @@ def request_for(
     request = replace(request, family=family.name, wanted=(*request.wanted, *packages))
     kept: list[str] = []
     dropped: list[str] = []
-    for line in wish.requirements:
+    for line in filter(_is_exact, wish.requirements):
         for other in _with_version(line, request, family):
             if _is_possible(other, machine, catalog):
                 request = other
@@ -58,6 +58,13 @@ def request_for(
         else:
             dropped.append(line)
     return ProjectRequest(request, tuple(kept), tuple(dropped))
+
+
+def _is_exact(line: str) -> bool:
+    """Tell whether a line can be asked for: of torch, Python and CUDA one version alone can."""
+    asked = Requirement(line)
+    exact = any(one.operator in {"==", "==="} for one in asked.specifier)
+    return exact or asked.name not in {"torch", "torchvision", "python", "cuda"}
 
 
 def _with_version(line: str, request: Request, family: Family) -> Iterator[Request]:

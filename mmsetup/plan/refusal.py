@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
+from mmsetup.catalog.addresses import shown
 from mmsetup.catalog.model import parsed
 from mmsetup.errors import MmsetupError, NoPlanError
 from mmsetup.plan.candidate import Candidate, cuda_of
@@ -211,15 +212,15 @@ def _with_another_family(base: Selection) -> Iterator[_Way]:
         except MmsetupError:
             continue
         if fit := _fit(base, replace(situation, request=other, family=family)):
-            promise = "" if fit.candidate.is_confirmed else ", as the catalogue says"
             yield _Way(
-                f"in family {family.name} this fits{promise}: {fit.words}",
+                f"in family {family.name} this fits: {fit.words}",
                 _command(fit.request, situation.machine),
             )
 
 
 def _with_a_weakness(base: Selection) -> Iterator[_Way]:
-    if fit := _fit(base, base.situation):
+    fit = _fit(base, base.situation)
+    if fit is not None and any(known.caution for known in fit.candidate.breaks):
         yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, base.situation.machine))
 
 
@@ -238,12 +239,15 @@ def _fit(base: Selection, situation: Situation) -> _Fit | None:
     for accepting in (request, replace(request, accepts_cautions=True)):
         sifted = Selection(replace(situation, request=accepting), like=base).sifted()
         best = next(iter(sifted.possible), None)
-        if best is not None and accepting is request:
-            return _Fit(best, best.described(family), request)
-        if best is not None:
+        if best is None:
+            continue
+        words = best.described(family) + ("" if best.is_confirmed else " (as the catalogue says)")
+        if accepting is request:
+            return _Fit(best, words, request)
+        if any(known.caution for known in best.breaks):
             cautions = "; ".join(known.effect for known in best.breaks if known.caution)
             asking = replace(request, torch=str(best.build.release.version))
-            return _Fit(best, f"{best.described(family)}; but {cautions}", asking)
+            return _Fit(best, f"{words}; but {cautions}", asking)
     return None
 
 
@@ -264,8 +268,11 @@ def _command(request: Request, machine: Machine) -> str:
         ("--no-build", not request.may_build),
         ("--no-prebuilt", not request.may_use_prebuilt),
         ("--offline", request.offline),
+        ("--cuda-compat", request.forward_compatibility),
     ):
         if is_set:
             words.append(option)
+    for name, address in request.mirrors.items():
+        words += ["--mirror", shlex.quote(f"{name}={shown(address)}")]
     words += [said for said in machine.overrides if said.startswith("--")]
     return " ".join(words)

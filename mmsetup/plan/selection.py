@@ -103,12 +103,12 @@ class Selection:
                 yield from (pages[0] for pages in offers.wanted(build))
 
     def alternatives(self, situation: Situation) -> Iterator[str]:
-        """Give the other spellings of pages that their hosts do not have."""
+        """Give the other spellings of pages that their hosts, or offline the cache, do not have."""
         offers = Offers(situation)
         for build in self._builds:
             for first, *others in offers.wanted(build):
                 page = situation.pages.get(first)
-                if page is not None and page.missing:
+                if situation.request.offline or (page is not None and page.missing):
                     yield from others
 
     def nearest(self, situation: Situation) -> list[Rejection]:

@@ -148,8 +148,9 @@ class HardRules:
             yield f"torch {request.torch} was asked for"
         if request.cuda not in {"", found.variant}:
             yield f"{request.cuda} was asked for"
-        if not libc_has(libc, wheels.get("glibc", "")):
-            yield f"torch {found.torch} needs glibc {wheels['glibc']}"
+        needed = wheels.get("glibc_needed") or wheels.get("glibc", "")
+        if not libc_has(libc, needed):
+            yield f"torch {found.torch} needs glibc {needed}"
         if found.python not in wheels["pythons"]:
             yield f"torch {found.torch} has no wheels for Python {found.python}"
         yield from self._of_python(found.python)
