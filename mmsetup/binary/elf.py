@@ -10,6 +10,7 @@ its own size.
 from __future__ import annotations
 
 import mmap
+import shlex
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -194,7 +195,9 @@ def mapped(path: Path) -> Iterator[mmap.mmap]:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"cannot read {path}: {error}") from error
+        raise IntegrityError(
+            f"cannot read {path}: {error}", remedy=f"ls -l {shlex.quote(str(path))}"
+        ) from error
     with data:
         if hasattr(mmap, "MADV_RANDOM"):
             data.madvise(mmap.MADV_RANDOM)

@@ -90,7 +90,18 @@ def judge(found: Inspection, around: Surroundings) -> Verdict:
     )
     by_ptx = any(answer.outcome == COMPILES for answer in gpus)
     outcome = FAILS if reasons else COMPILES if by_ptx else RUNS
-    return Verdict(around.name, outcome, reasons, gpus, around.mend if reasons else "")
+    return Verdict(around.name, outcome, reasons, gpus, _remedy(around) if reasons else "")
+
+
+def _remedy(around: Surroundings) -> str:
+    """Word the command that finds ops that fit; another torch where this one cannot use the GPUs at all."""
+    if around.libraries is None and any(_torch_lacks(around, gpu) for gpu in around.gpus):
+        return "mmsetup plan" + "".join(f" --gpu {gpu.architecture}" for gpu in around.gpus)
+    return around.mend
+
+
+def _torch_lacks(around: Surroundings, gpu: AskedGpu) -> bool:
+    return bool(around.sass or around.ptx) and not runs_on(gpu.architecture, around.sass, around.ptx)
 
 
 def _python(found: Inspection, around: Surroundings) -> Iterator[Reason]:
@@ -242,7 +253,7 @@ def _symbols(found: Inspection, around: Surroundings) -> Iterator[Reason]:
 def _gpu(found: Inspection, around: Surroundings, gpus: tuple[GpuAnswer, ...]) -> Iterator[Reason]:
     for gpu, answer in zip(around.gpus, gpus, strict=True):
         shown = gpu.name if gpu.name == gpu.architecture else f"{gpu.name} ({gpu.architecture})"
-        if (around.sass or around.ptx) and not runs_on(gpu.architecture, around.sass, around.ptx):
+        if _torch_lacks(around, gpu):
             yield Reason(
                 "gpu", f"{around.name} itself has no code for {shown}", (_held(around.sass, around.ptx),)
             )
@@ -261,7 +272,7 @@ def _gpu(found: Inspection, around: Surroundings, gpus: tuple[GpuAnswer, ...]) -
 def _on_gpu(found: Inspection, around: Surroundings, gpu: AskedGpu) -> GpuAnswer:
     ways = {_how(one, gpu.architecture) for one in _with_code(found)}
     without = found.operators is not None and not ways
-    if (around.sass or around.ptx) and not runs_on(gpu.architecture, around.sass, around.ptx):
+    if _torch_lacks(around, gpu):
         ways.add(FAILS)
     worst = FAILS if FAILS in ways or without else COMPILES if COMPILES in ways else RUNS
     return GpuAnswer(gpu.name, gpu.architecture, worst)

@@ -169,7 +169,7 @@ def _release(catalog: Catalog, asked: str) -> TorchRelease:
             f"--torch {asked} is no version", remedy="mmsetup inspect PATH --torch 1.13.1"
         ) from error
     same = [one for one in catalog.torch if one.version == wanted]
-    if not same and len(wanted.release) < _PATCHED:
+    if len(wanted.release) < _PATCHED:
         same = [one for one in catalog.torch if one.version.release[: len(wanted.release)] == wanted.release]
     if not same:
         newest = max(one.version for one in catalog.torch)
@@ -186,13 +186,13 @@ def _variant(release: TorchRelease, asked: str) -> str:
         raise RequestError(
             f"torch {release.version} has no wheels for linux-{platform.machine()}", remedy="mmsetup catalog"
         )
-    known = tuple(dict.fromkeys((place.default_variant, *place.index_variants)))
+    known = tuple(filter(None, dict.fromkeys((place.default_variant, *place.index_variants))))
     if not asked:
-        return place.default_variant or place.index_variants[0]
+        return known[0]
     variant = asked if asked.startswith(("cu", "cpu")) else f"cu{asked.replace('.', '')}"
     if variant not in known:
         raise RequestError(
-            f"torch {release.version} has no variant {asked}; it has {', '.join(filter(None, known))}",
-            remedy=f"mmsetup inspect PATH --torch {release.version} --cuda {next(filter(None, known), 'cpu')}",
+            f"torch {release.version} has no variant {asked}; it has {', '.join(known)}",
+            remedy=f"mmsetup inspect PATH --torch {release.version} --cuda {known[0]}",
         )
     return variant

@@ -102,6 +102,10 @@ def _title(found: Inspection) -> str:
 
 
 def _label(found: Inspection) -> Iterator[Row]:
+    torch = found.environment.torch if found.environment else None
+    if torch is not None:
+        ptx = f"; PTX: {', '.join(torch.ptx)}" if torch.ptx else ""
+        yield "torch", f"{torch.version}, its kernels are for {', '.join(torch.sass) or 'no GPU'}{ptx}"
     if found.label is None:
         return
     yield "tags", ", ".join(found.label.tags)
@@ -173,9 +177,9 @@ def _needs(found: Inspection) -> Iterator[Row]:
     told = ", ".join(f"{name} {version}" for name, version in parts if version)
     if told:
         yield "at least", told
-    if found.manylinux:
+    if found.manylinux and found.environment is None:
         yield "true tag", _tag(found)
-    if found.fitting_torch and found.kind != "environment":
+    if found.fitting_torch and found.environment is None:
         known = found.fitting_torch
         yield "symbols", f"those of torch {known[0]}" + (f" to {known[-1]}" if len(known) > 1 else "")
 

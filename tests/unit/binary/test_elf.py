@@ -168,6 +168,107 @@ def test_version_chain_that_leaves_its_section_is_refused(sample, tmp_path):
         elf.read(path)
 
 
+def test_the_needed_libraries_alone(library, sample):
+    assert elf.read_needed(sample) == elf.read(sample).needed
+    assert elf.read_needed(library("libalone.so", "int x;\n", "-nostdlib")) == ()
+
+
+def test_versions_that_a_library_defines(library, tmp_path):
+    (tmp_path / "map").write_text("ABI_1.2 { global: offered; };\n")
+    path = library("libdefines.so", "int offered(void) { return 1; }\n", "-Wl,--version-script=map")
+    assert elf.names_in(path, {"ABI_1.2", "ABI_1.3", "offered", "ABI_1"}) == {"ABI_1.2", "offered"}
+
+
+def section_table(data: bytes) -> tuple[int, int]:
+    return struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 60)[0]
+
+
+def kind_of(data: bytes, number: int) -> int:
+    return struct.unpack_from("<I", data, section_table(data)[0] + 64 * number + 4)[0]
+
+
+def numbered(data: bytes, kind: int) -> int:
+    return next(number for number in range(section_table(data)[1]) if kind_of(data, number) == kind)
+
+
+def test_a_second_symbol_table_is_refused(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    start, _ = section_table(data)
+    struct.pack_into("<I", data, start + 64 * numbered(data, 1) + 4, 11)
+    path = tmp_path / "twice.so"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="two tables of one kind"):
+        elf.read(path)
+
+
+def test_ten_thousand_sections_are_read_and_cost_little(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    start, count = section_table(data)
+    names = struct.unpack_from("<H", data, 62)[0]
+    headers = bytes(data[start : start + 64 * count])
+    plain = bytearray(headers[64 * names : 64 * names + 64])
+    struct.pack_into("<I", plain, 4, 1)
+    struct.pack_into("<QQ", data, 40, len(data), 0)
+    struct.pack_into("<HHH", data, 58, 64, 10_000, names)
+    path = tmp_path / "sections.so"
+    path.write_bytes(bytes(data) + headers + bytes(plain) * (10_000 - count))
+    assert elf.read(path).needed == elf.read(sample).needed
+
+
+def test_names_that_outgrow_their_table_are_refused(tmp_path, sample):
+    """A long name shared by all sections: 10 000 times 100 kB, out of a file of 1 MB."""
+    data = bytearray(sample.read_bytes())
+    names = struct.unpack_from("<H", data, 62)[0]
+    table_at = len(data)
+    table = b"\0" + b"n" * 100_000 + b"\0"
+    headers_at = table_at + len(table)
+    entry = struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, 0, 0, 0, 0, 0, 0)
+    headers = bytearray(entry * 10_000)
+    struct.pack_into("<IIQQQQ", headers, 64 * names, 1, 3, 0, 0, table_at, len(table))
+    struct.pack_into("<Q", data, 40, headers_at)
+    struct.pack_into("<HHH", data, 58, 64, 10_000, names)
+    path = tmp_path / "names.so"
+    path.write_bytes(bytes(data) + table + bytes(headers))
+    with pytest.raises(IntegrityError, match="more than their table can give"):
+        elf.read(path)
+
+
+def test_a_section_past_the_end_is_refused(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    start, _ = section_table(data)
+    struct.pack_into("<Q", data, start + 64 * numbered(data, 11) + 32, 1 << 62)
+    path = tmp_path / "past.so"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="past its end"):
+        elf.read(path)
+
+
+def test_versions_over_and_over_are_refused(sample, tmp_path):
+    """Libraries that all share one chain of versions: 65 535 times 65 535 records in a section of 1 MB."""
+    data = bytearray(sample.read_bytes())
+    start, _ = section_table(data)
+    header = start + 64 * numbered(data, 0x6FFFFFFE)
+    count = 40_000
+    needs = b"".join(struct.pack("<HHIII", 1, 0xFFFF, 0, 16 * count - 16 * n, 16) for n in range(count))
+    auxiliaries = b"".join(struct.pack("<IHHII", 0, 0, 0, 1, 16) for _ in range(count))
+    struct.pack_into("<QQ", data, header + 24, len(data), len(needs + auxiliaries))
+    struct.pack_into("<I", data, header + 44, count)
+    path = tmp_path / "versions.so"
+    path.write_bytes(bytes(data) + needs + auxiliaries)
+    with pytest.raises(IntegrityError, match=r"more symbol versions|past its section"):
+        elf.read(path)
+
+
+def test_a_file_without_section_headers_tells_nothing(sample, tmp_path):
+    data = bytearray(sample.read_bytes())
+    struct.pack_into("<Q", data, 40, 0)
+    struct.pack_into("<H", data, 60, 0)
+    path = tmp_path / "bare.so"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="no section headers"):
+        elf.read(path)
+
+
 @settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_files_give_a_value_or_the_right_error(sample, tmp_path, data):

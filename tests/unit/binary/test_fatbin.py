@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmsetup.binary.fatbin import Architectures, architectures
+from mmsetup.binary.fatbin import Architectures, architectures, gpu_code, in_order
 from mmsetup.errors import IntegrityError
 
 NVCC = shutil.which("nvcc")
@@ -77,6 +77,49 @@ if NVCC:
         command = [NVCC, "-shared", "-Xcompiler", "-fPIC", *options, source, "-o", library]
         subprocess.run(command, check=True, capture_output=True)
         assert architectures(library) == Architectures(sass=("sm_80", "sm_90a"), ptx=("sm_80",))
+
+
+def test_what_wrote_the_code(gpu_library):
+    note = b"\x7fELF" + bytes(60) + b"Cuda compilation tools, release 13.0, V13.0.88\0"
+    entries = [(SASS, 8, 1, note), (PTX, 7, 8, b"ptx"), (PTX, 10, 7, b"ptx")]
+    body = b"".join(
+        struct.pack("<HHIQIIHHIIIQ", kind, 0x101, 48, len(code), 0, 0, minor, major, 90, 0, 0, 0) + code
+        for kind, minor, major, code in entries
+    )
+    found = gpu_code(gpu_library(struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body))
+    assert (found.binaries, found.tools, found.ptx_versions) == (1, ("13.0",), ("7.10", "8.7"))
+
+
+def test_nothing_tells_what_wrote_compressed_code(gpu_library, fat_binary):
+    found = gpu_code(gpu_library(fat_binary((SASS, 80, 0), code=b"release 13.0")))
+    assert (found.binaries, found.tools, found.ptx_versions) == (1, (), ())
+
+
+def test_architectures_are_ordered_by_number():
+    assert in_order(["sm_120", "sm_90a", "sm_90", "sm_90", "nonsense"]) == ("sm_90", "sm_90a", "sm_120")
+
+
+def test_more_padding_than_a_linker_leaves_is_refused_at_once(gpu_library, fat_binary):
+    path = gpu_library(bytes(32 << 20) + fat_binary((SASS, 80, 0)))
+    with pytest.raises(IntegrityError, match="cannot be read at"):
+        architectures(path)
+
+
+def test_padding_at_the_end_is_no_fault(gpu_library, fat_binary):
+    assert architectures(gpu_library(fat_binary((SASS, 80, 0)) + bytes(4000))).sass == ("sm_80",)
+
+
+def test_endless_entries_are_refused(gpu_library):
+    entry = struct.pack("<HHIQIIHHIIIQ", 9, 0, 48, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    body = entry * ((1 << 20) + 1)
+    with pytest.raises(IntegrityError, match="cannot be read at"):
+        architectures(gpu_library(struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body))
+
+
+def test_endless_fat_binaries_are_refused(gpu_library):
+    empty = struct.pack("<IHHQ", 0xBA55ED50, 1, 16, 0)
+    with pytest.raises(IntegrityError, match="cannot be read at"):
+        architectures(gpu_library(empty * ((1 << 16) + 1)))
 
 
 def changed(section: bytes, at: int, layout: str, value: int) -> bytes:
