@@ -203,7 +203,7 @@ class Tally:
             outcome = "read"
         except IntegrityError:
             outcome = "refused"
-        except Exception:
+        except Exception:  # noqa: BLE001 (any is what is looked for)
             outcome = "CRASHED"
             self.keep.mkdir(parents=True, exist_ok=True)
             (self.keep / f"{self.seed}-{number}-{path.name}").write_bytes(path.read_bytes())

@@ -64,7 +64,7 @@ class Surroundings:
 
 
 def surroundings(
-    catalog: Catalog,
+    catalog: Callable[[], Catalog],
     environment: Environment | None,
     machine: Callable[[], Machine],
     *,
@@ -74,6 +74,8 @@ def surroundings(
 ) -> Surroundings | None:
     """Give what was asked for: an environment, a torch of the catalogue, or GPUs alone; nothing for nothing.
 
+    The catalogue is read, and the machine looked at, only where that is needed.
+
     Raises:
         RequestError: an environment and a torch were both named, or the catalogue does not know the torch.
     """
@@ -82,7 +84,7 @@ def surroundings(
             raise RequestError(
                 "--env and --torch both name a torch", remedy=f"mmsetup inspect PATH --torch {torch}"
             )
-        release = _release(catalog, torch)
+        release = _release(catalog(), torch)
         return of_release(release, _variant(release, cuda), gpus or ())
     if cuda:
         raise RequestError(
@@ -96,7 +98,7 @@ def surroundings(
     return None
 
 
-def asked_gpus(asked: Sequence[str] | None, catalog: Catalog) -> tuple[AskedGpu, ...] | None:
+def asked_gpus(asked: Sequence[str] | None, catalog: Callable[[], Catalog]) -> tuple[AskedGpu, ...] | None:
     """Give the GPUs that were asked for, by name or architecture; nothing where none was.
 
     Raises:
@@ -104,7 +106,8 @@ def asked_gpus(asked: Sequence[str] | None, catalog: Catalog) -> tuple[AskedGpu,
     """
     if asked is None:
         return None
-    known = [architecture_of(one, catalog.gpus) for one in asked]
+    models = catalog().gpus
+    known = [architecture_of(one, models) for one in asked]
     return tuple(AskedGpu(model.name if model else found, found) for found, model in known)
 
 

@@ -15,6 +15,8 @@ import re
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
@@ -131,7 +133,7 @@ def _inspect(path: Path, archive: zipfile.ZipFile) -> WheelFacts:
         raise damaged(path, str(error)) from error
     members = archive_members.members(path, archive)
     folder = _dist_info(path, members, name, str(version))
-    _check_record(path, archive, members, f"{folder}/RECORD")
+    extensions = _verified(path, archive, members, f"{folder}/RECORD")
     metadata = HeaderParser().parsestr(_text(path, archive, members, f"{folder}/METADATA"))
     if canonicalize_name(str(metadata["Name"])) != name or _version(metadata["Version"]) != version:
         raise damaged(path, f"its metadata says {metadata['Name']} {metadata['Version']}")
@@ -143,7 +145,7 @@ def _inspect(path: Path, archive: zipfile.ZipFile) -> WheelFacts:
         top_level=tuple(sorted(part for part in top_level if part.isidentifier())),
         requires=tuple(str(line) for line in metadata.get_all("Requires-Dist", [])),
         requires_python=str(metadata.get("Requires-Python", "")),
-        extensions=_extensions(path, archive, members),
+        extensions=extensions,
         sha256=sha256(path),
         size=path.stat().st_size,
     )
@@ -162,26 +164,79 @@ def _parts(member: str) -> tuple[str, ...]:
     return PurePosixPath(member).parts
 
 
-def _check_record(
+def _verified(
     path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], record: str
-) -> None:
+) -> tuple[ExtensionFacts, ...]:
+    """Compare every file with RECORD, and look into the libraries on the way: unpacking takes the longest."""
+    recorded = _recorded(path, archive, members, record)
+    asked = asked_for(
+        _text(path, archive, members, name)
+        for name in members
+        if PurePosixPath(name).match(f"{OPS_PACKAGE}/ops/*.py") and _parts(name)[0] == OPS_PACKAGE
+    )
+    found = []
+    with _unpacked() as copy:
+        for name in sorted(recorded):
+            is_library = _LIBRARY.search(name) is not None
+            if (
+                _digest(archive, members[name], recorded[name][0], copy if is_library else None)
+                != (recorded[name][1])
+            ):
+                raise damaged(path, f"{name!r} is not what RECORD says")
+            if is_library:
+                found.append(_extension(copy, name, members[name].file_size, asked))
+    return tuple(found)
+
+
+def _recorded(
+    path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], record: str
+) -> dict[str, tuple[str, str]]:
+    """Give the algorithm and the digest of every file, but of RECORD itself and its signatures."""
     rows = csv.reader(io.StringIO(_text(path, archive, members, record)))
-    recorded = {row[0]: row[1] for row in rows if len(row) >= 2}  # noqa: PLR2004 (name, hash, size)
+    listed = {row[0]: row[1].partition("=") for row in rows if len(row) >= 2}  # noqa: PLR2004 (name, hash, size)
     unhashed = {record, record + ".jws", record + ".p7s"}
-    if unknown := sorted(set(members) - set(recorded) - unhashed):
+    if unknown := sorted(set(members) - set(listed) - unhashed):
         raise damaged(path, f"RECORD does not know {unknown[0]!r}")
-    if absent := sorted(set(recorded) - set(members)):
+    if absent := sorted(set(listed) - set(members)):
         raise damaged(path, f"{absent[0]!r} is in RECORD but not in the wheel")
-    for name in sorted(set(members) - unhashed):
-        algorithm, _, wanted = recorded[name].partition("=")
-        if algorithm not in {"sha256", "sha384", "sha512"}:
+    hashed = set(members) - unhashed
+    for name in sorted(hashed):
+        if listed[name][0] not in {"sha256", "sha384", "sha512"}:
             raise damaged(path, f"RECORD has no sha256 of {name!r}")
-        digest = hashlib.new(algorithm)
-        with archive.open(members[name]) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        if base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != wanted:
-            raise damaged(path, f"{name!r} is not what RECORD says")
+    return {name: (listed[name][0], listed[name][2]) for name in hashed}
+
+
+@contextmanager
+def _unpacked() -> Iterator[Path]:
+    """Give the place for one library after the other."""
+    with _writing():
+        folder = tempfile.TemporaryDirectory(prefix="mmsetup-wheel-")
+    with folder as name:
+        yield Path(name) / "extension.so"
+
+
+def _writing() -> AbstractContextManager[None]:
+    return writing(
+        "the folder for temporary files",
+        remedy="export TMPDIR=DIR  # a folder on a larger disk, that can be written to",
+    )
+
+
+def _digest(archive: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str, copy: Path | None) -> str:
+    """Hash a file as RECORD does, and write it to ``copy`` where that is given."""
+    digest = hashlib.new(algorithm)
+    with archive.open(member) as file, ExitStack() as stack:
+        with _writing():
+            target = stack.enter_context(copy.open("wb")) if copy else None
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            if target is not None:
+                with _writing():
+                    target.write(chunk)
+        if target is not None:
+            with _writing():
+                target.flush()
+    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
 
 
 def _text(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> str:
@@ -190,32 +245,6 @@ def _text(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipIn
     if members[name].file_size > _MOST_METADATA_BYTES:
         raise damaged(path, f"{name} is larger than any such file")
     return archive.read(members[name]).decode("utf-8")
-
-
-def _extensions(
-    path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
-) -> tuple[ExtensionFacts, ...]:
-    names = sorted(name for name in members if _LIBRARY.search(name))
-    asked = asked_for(
-        _text(path, archive, members, name)
-        for name in members
-        if PurePosixPath(name).match(f"{OPS_PACKAGE}/ops/*.py") and _parts(name)[0] == OPS_PACKAGE
-    )
-    found = []
-    with (
-        writing(
-            "the folder for temporary files",
-            remedy="export TMPDIR=DIR  # a folder on a larger disk, that can be written to",
-        ),
-        tempfile.TemporaryDirectory(prefix="mmsetup-wheel-") as folder,
-    ):
-        for name in names:
-            copy = Path(folder) / "extension.so"
-            with archive.open(members[name]) as source, copy.open("wb") as target:
-                while chunk := source.read(_CHUNK):
-                    target.write(chunk)
-            found.append(_extension(copy, name, members[name].file_size, asked))
-    return tuple(found)
 
 
 def _extension(copy: Path, member: str, size: int, asked: frozenset[str]) -> ExtensionFacts:

@@ -53,11 +53,10 @@ def command(
     from mmsetup.render.inspection import as_document, show_inspection, summary
     from mmsetup.wishes import environment_beside
 
-    catalog = load()
-    gpus = asked_gpus(gpu, catalog)
+    gpus = asked_gpus(gpu, load)
     machine = functools.cache(probe)
     around = surroundings(
-        catalog,
+        load,
         environment_beside(env) if env is not None or not torch else None,
         machine,
         torch=torch,
