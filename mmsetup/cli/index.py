@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,9 +28,20 @@ def command(
     pip: Annotated[
         bool, typer.Option("--pip", help="Print the whole argument list for pip install.")
     ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            help="Make a folder of built wheels an index: write the pages for any web server into it.",
+            metavar="DIR",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Print the address of the index page for pip install -f, and nothing else."""
+    if write is not None:
+        _write(write, selectors, asks_more=pip or env is not None, json=json)
+        return
     from mmsetup.catalog import load
     from mmsetup.plan.asking import asking
     from mmsetup.plan.index import request_beside, wheel_index, without_passwords
@@ -52,6 +64,28 @@ def command(
         typer.echo(line, err=True)
     if beside is not None and beside.torch is not None:
         typer.echo(f"for torch {beside.torch.version} of {beside.prefix}", err=True)
+
+
+def _write(folder: Path, selectors: Selectors, *, asks_more: bool, json: bool) -> None:
+    from rich.console import Console
+
+    from mmsetup.errors import RequestError
+    from mmsetup.farm import gather, publish
+    from mmsetup.render.document import document, dump
+    from mmsetup.render.farm import show_pages
+
+    if asks_more or selectors != Selectors():
+        raise RequestError(
+            "--write takes all wheels of its folder; what else was asked for has no room beside it",
+            remedy=f"mmsetup index --write {shlex.quote(str(folder))}",
+        )
+    written = publish(gather(folder), folder)
+    if json:
+        typer.echo(dump(document("mmsetup.farm/1", written)))
+        return
+    for path in written.written:
+        typer.echo(folder / path)
+    show_pages(written, Console(stderr=True))
 
 
 def _told(found: WheelIndex) -> list[str]:
