@@ -63,7 +63,7 @@ def show(measured: dict[str, tuple[float, float]]) -> None:
         ratio = (
             ""
             if (wall, cpu) == ours
-            else f"  {wall / ours[0]:6.1f} times the clock, {cpu / ours[1]:5.1f} the CPU"
+            else f"  {wall / ours[0]:6.2f} times the clock, {cpu / ours[1]:5.2f} the CPU"
         )
         told = f"  {name:<28} {wall:7.3f} s, CPU {cpu:7.3f} s"
         print(told if (wall, cpu) == ours else told + ratio)

@@ -1,0 +1,85 @@
+"""What a file is held against: an environment, a torch of the catalogue, GPUs, or nothing."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from mmsetup.binary.surroundings import AskedGpu, asked_gpus, of_release, surroundings
+from mmsetup.catalog import load
+from mmsetup.errors import RequestError
+
+
+def no_machine():
+    raise AssertionError("the machine was looked at")
+
+
+def asked(**more):
+    return surroundings(load, None, no_machine, **more)
+
+
+@pytest.fixture(autouse=True)
+def _on_the_platform_with_wheels(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+def test_nothing_for_nothing():
+    assert surroundings(no_machine, None, no_machine) is None
+
+
+def test_a_release_and_its_variant():
+    found = asked(torch="1.13.1", cuda="11.6", gpus=(AskedGpu("RTX 3090", "sm_86"),))
+    assert found is not None
+    assert (found.torch, found.variant, found.runtime) == ("1.13.1", "cu116", "libcudart.so.11.0")
+    assert "3.10" in found.pythons
+    assert "sm_86" in found.sass
+    assert found.mend == "mmsetup plan --torch 1.13.1 --cuda cu116 --gpu sm_86"
+    assert found.brought is None
+
+
+def test_a_series_is_its_newest_release_and_the_variant_that_of_the_default_index():
+    found = asked(torch="1.12")
+    assert found is not None
+    assert (found.torch, found.variant) == ("1.12.1", "cu102")
+
+
+def test_the_build_without_cuda():
+    found = asked(torch="2.1.2", cuda="cpu")
+    assert found is not None
+    assert (found.variant, found.runtime, found.sass) == ("cpu", "", ())
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda", "message"),
+    [
+        ("nonsense", "", "is no version"),
+        ("0.1", "", "does not know torch 0.1"),
+        ("1.13.1", "cu130", "has no variant cu130; it has cu117"),
+        ("", "cu117", "--cuda is a variant of --torch"),
+    ],
+)
+def test_what_the_catalogue_does_not_know(torch, cuda, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        asked(torch=torch, cuda=cuda)
+    assert caught.value.remedy.startswith("mmsetup inspect PATH --torch ")
+
+
+def test_a_processor_without_wheels(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "sparc")
+    with pytest.raises(RequestError, match="no wheels for linux-sparc"):
+        asked(torch="2.1.2")
+
+
+def test_gpus_alone():
+    gpus = asked_gpus(["RTX 4090", "sm_75"], load)
+    assert gpus == (AskedGpu("GeForce RTX 4090", "sm_89"), AskedGpu("sm_75", "sm_75"))
+    found = asked(gpus=gpus)
+    assert found is not None
+    assert (found.gpus, found.torch, found.mend) == (gpus, "", "mmsetup plan --gpu sm_89 --gpu sm_75")
+    assert asked_gpus(None, no_machine) is None
+
+
+def test_the_architectures_of_a_release_are_those_of_the_variant():
+    (release,) = (one for one in load().torch if str(one.version) == "1.13.1")
+    assert of_release(release, "cu117", ()).sass == release.architectures["linux-x86_64", "cu117"].sass
