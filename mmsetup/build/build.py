@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from mmsetup.binary import wheel
 from mmsetup.build import cache
 from mmsetup.build.cache import BuiltWheel
 from mmsetup.build.environment import make_environment, variables
+from mmsetup.build.launcher import through_cache
 from mmsetup.build.preflight import Toolchain
-from mmsetup.build.recipe import Recipe, key
+from mmsetup.build.recipe import PLAIN, Recipe, key
+from mmsetup.build.units import clashes, ordered
 from mmsetup.build.unpack import unpack
 from mmsetup.build.verdict import complaint
 from mmsetup.build.watch import Watch
@@ -25,10 +28,13 @@ from mmsetup.files import CACHE_ELSEWHERE, sha256, writing
 from mmsetup.paths import cache_folder
 from mmsetup.progress import Progress
 
-__all__ = ["CORE_SECONDS", "Job", "Maker", "Product", "build", "make_wheel"]
+__all__ = ["CORE_SECONDS", "PLAIN_CORE_SECONDS", "Job", "Maker", "Product", "build", "make_wheel"]
 
-CORE_SECONDS = 340.0
-"""Seconds on one core for the CPU operators of mmcv-full 1.7.2, as measured (73 files, gcc 12, ``-O3``)."""
+CORE_SECONDS = 40.0
+"""Seconds on one core for the CPU operators of mmcv-full 1.7.2 in units, as measured (gcc 12, ``-O3``)."""
+
+PLAIN_CORE_SECONDS = 340.0
+"""The same with each of the 73 files compiled alone."""
 
 _SECONDS_AT_MOST = 6 * 3600.0
 
@@ -37,12 +43,14 @@ _SECONDS_AT_MOST = 6 * 3600.0
 class Product:
     """A wheel that was made and found good, still in the private folder of its build.
 
-    ``requires`` are its ``Requires-Dist`` lines, ``seconds`` is how long setup.py ran.
+    ``requires`` are its ``Requires-Dist`` lines, ``seconds`` is how long setup.py ran. ``clashes`` tells
+    which source files did not compile together although nothing said so before.
     """
 
     path: Path
     requires: tuple[str, ...]
     seconds: float
+    clashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ def build(
                 seconds=product.seconds,
                 jobs=toolchain.jobs,
                 requires=product.requires,
+                clashes=product.clashes,
             )
     return replace(built, from_cache=False)
 
@@ -125,13 +134,15 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
     environment = make_environment(recipe, folder, offline=job.offline)
     out = folder / "wheel"
     out.mkdir()
-    script = files("mmsetup.payload") / "build_wheel.py"
-    with Watch(recipe, progress, job.expected_seconds) as watch, as_file(script) as payload:
+    order, report = folder / "order.json", folder / "units.json"
+    order.write_text(json.dumps(ordered(recipe, job.toolchain, report)), encoding="utf-8")
+    seen = variables(recipe, environment, job.toolchain, os.environ)
+    with Watch(recipe, progress, job.expected_seconds) as watch, as_file(files("mmsetup.payload")) as payload:
         try:
             process.stream(
-                [environment.python, "-u", payload, out, *recipe.flags],
+                [environment.python, "-u", payload / "build_wheel.py", out, order],
                 watch.take,
-                env=variables(recipe, environment, job.toolchain, os.environ),
+                env={**seen, **through_cache(seen, folder, gpu=bool(recipe.architectures))},
                 cwd=source,
                 timeout=_SECONDS_AT_MOST,
             )
@@ -148,7 +159,7 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
         fault = complaint(facts, recipe.architectures, environment.torch)
         if fault:
             raise watch.failure(fault, search=not facts.has_ops)
-    return Product(made[0], facts.requires, seconds)
+    return Product(made[0], facts.requires, seconds, clashes(report))
 
 
 def _verify(sdist: Path, recipe: Recipe) -> None:
@@ -168,8 +179,9 @@ def _verify(sdist: Path, recipe: Recipe) -> None:
 
 def _expected(recipe: Recipe, toolchain: Toolchain, core_seconds: float | None) -> float | None:
     gpu = bool(recipe.architectures)
-    first = core_seconds if gpu else core_seconds or CORE_SECONDS
-    known = cache.last_seconds(recipe.distribution, recipe.version, gpu=gpu) or first
+    usual = PLAIN_CORE_SECONDS if recipe.way == PLAIN else CORE_SECONDS
+    first = core_seconds if gpu else core_seconds or usual
+    known = cache.last_seconds(recipe.distribution, recipe.version, gpu=gpu, way=recipe.way) or first
     return known / toolchain.jobs if known else None
 
 

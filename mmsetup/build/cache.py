@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 
-from mmsetup.build.recipe import Recipe, describe
+from mmsetup.build.recipe import PLAIN, Recipe, describe
 from mmsetup.errors import BuildError
 from mmsetup.files import CACHE_ELSEWHERE, STATE_ELSEWHERE, sha256, writing
 from mmsetup.paths import cache_folder, state_folder
@@ -39,7 +39,8 @@ class BuiltWheel:
 
     ``seconds`` is how long its build took, whenever that was; ``jobs`` how many compilers ran at once.
     ``requires`` are the ``Requires-Dist`` lines of its metadata, which do not tell the whole truth: a plan
-    must not rely on them.
+    must not rely on them. ``clashes`` tells which source files did not compile together although nothing said
+    so before.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class BuiltWheel:
     seconds: float
     jobs: int
     requires: tuple[str, ...]
+    clashes: tuple[str, ...] = ()
 
 
 def find(key: str) -> BuiltWheel | None:
@@ -67,7 +69,14 @@ def find(key: str) -> BuiltWheel | None:
 
 
 def keep(
-    key: str, wheel: Path, recipe: Recipe, *, seconds: float, jobs: int, requires: tuple[str, ...]
+    key: str,
+    wheel: Path,
+    recipe: Recipe,
+    *,
+    seconds: float,
+    jobs: int,
+    requires: tuple[str, ...],
+    clashes: tuple[str, ...] = (),
 ) -> BuiltWheel:
     """Copy ``wheel`` into the cache under ``key``, at once or not at all, while holding :func:`only_builder`.
 
@@ -86,6 +95,7 @@ def keep(
             "seconds": round(seconds, 1),
             "jobs": jobs,
             "requires": list(requires),
+            "clashes": list(clashes),
             "recipe": describe(recipe),
         }
         private = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
@@ -105,9 +115,9 @@ def keep(
     return found
 
 
-def last_seconds(distribution: str, version: str, *, gpu: bool) -> float | None:
-    """Give the seconds on one core of the newest kept build of this version, or nothing."""
-    wanted = (canonicalize_name(distribution), version, gpu)
+def last_seconds(distribution: str, version: str, *, gpu: bool, way: str = PLAIN) -> float | None:
+    """Give the seconds on one core of the newest kept build of this version in this way, or nothing."""
+    wanted = (canonicalize_name(distribution), version, gpu, way)
     kept = [
         found for path in cache_folder("wheels").glob(f"[!.]*/{_ENTRY}") if (found := _duration(path, wanted))
     ]
@@ -158,15 +168,17 @@ def _from_entry(folder: Path, entry: dict[str, Any], key: str) -> BuiltWheel | N
         seconds=float(entry["seconds"]),
         jobs=int(entry["jobs"]),
         requires=tuple(str(line) for line in entry["requires"]),
+        clashes=tuple(str(line) for line in entry.get("clashes", ())),
     )
 
 
-def _duration(path: Path, wanted: tuple[str, str, bool]) -> tuple[float, float] | None:
+def _duration(path: Path, wanted: tuple[str, str, bool, str]) -> tuple[float, float] | None:
     """Give when a build of ``wanted`` was kept at ``path``, and its seconds on one core."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
         recipe = entry["recipe"]
-        if (recipe["distribution"], recipe["version"], bool(recipe["architectures"])) != wanted:
+        what = (recipe["distribution"], recipe["version"], bool(recipe["architectures"]))
+        if (*what, recipe.get("way", PLAIN)) != wanted:
             return None
         return path.stat().st_mtime, float(entry["seconds"]) * int(entry["jobs"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -15,6 +15,7 @@ from mmsetup.errors import BuildError
 __all__ = ["BuildEnvironment", "make_environment", "variables"]
 
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "TMPDIR", "TZ", "USER")
+_OF_COMPILER_CACHES = ("CCACHE_", "SCCACHE_")
 _PASSED_ON_FOR_GPU = ("CUDA_HOME", "CUDA_PATH")
 
 
@@ -67,7 +68,8 @@ def variables(
 ) -> dict[str, str]:
     """Give the variables that the build sees: few of ``inherited``, so that the recipe shapes the wheel.
 
-    Without architectures the GPUs are hidden, because mmcv's setup.py compiles for CUDA where torch sees one.
+    Those of a compiler cache go along: what it gives is what the compiler would. Without architectures the
+    GPUs are hidden, because mmcv's setup.py compiles for CUDA where torch sees one.
     """
     gpu = bool(recipe.architectures)
     kept = {
@@ -75,7 +77,7 @@ def variables(
         for name in (*_PASSED_ON, *(_PASSED_ON_FOR_GPU if gpu else ()))
         if name in inherited
     }
-    kept.update({name: value for name, value in inherited.items() if name.startswith("CCACHE_")})
+    kept.update({name: value for name, value in inherited.items() if name.startswith(_OF_COMPILER_CACHES)})
     path = os.pathsep.join([str(environment.python.parent), inherited.get("PATH", os.defpath)])
     chosen = {
         "PATH": path,

@@ -7,8 +7,9 @@ from pathlib import Path
 from mmsetup.build.build import build
 from mmsetup.build.cache import BuiltWheel, find
 from mmsetup.build.preflight import Toolchain, check
-from mmsetup.build.recipe import Recipe, key
+from mmsetup.build.recipe import UNITS, Recipe, key
 from mmsetup.build.sdist import fetch
+from mmsetup.catalog.builds import keep_apart
 from mmsetup.errors import IntegrityError, LockError
 from mmsetup.lock import Lock, LockedBuild, source_distribution
 from mmsetup.lock.model import requirement_lines
@@ -19,13 +20,13 @@ from mmsetup.progress import Progress
 __all__ = ["build_locked", "preflight", "recipe_of"]
 
 
-def preflight(machine: Machine, interpreter: Interpreter) -> Toolchain:
-    """Check, before anything is downloaded, that this machine can build.
+def preflight(machine: Machine, interpreter: Interpreter, *, gpu: bool = False) -> Toolchain:
+    """Check, before anything is downloaded, that this machine can build; with ``gpu``, code for GPUs as well.
 
     Raises:
         ToolchainError, DiskSpaceError: as :func:`mmsetup.build.preflight.check`.
     """
-    return check(machine, interpreter, folder=cache_folder("builds"))
+    return check(machine, interpreter, folder=cache_folder("builds"), gpu=gpu)
 
 
 def build_locked(
@@ -44,7 +45,7 @@ def build_locked(
     """
     if lock.build is None:
         raise LockError("nothing is built in this lock: its wheels are prebuilt")
-    toolchain = preflight(machine, interpreter)
+    toolchain = preflight(machine, interpreter, gpu=lock.build.with_cuda)
     recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain)
     kept = find(key(recipe))
     if kept is not None:
@@ -71,6 +72,8 @@ def recipe_of(
         compiler=toolchain.compiler,
         flags=(),
         libc=f"{libc.name} {libc.version}" if libc else "",
+        way=UNITS,
+        apart=keep_apart(locked.name, locked.version),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ["Step", "diagnose", "given_to_compiler", "read_step", "unoptimised"]
+__all__ = ["Step", "diagnose", "given_to_compiler", "read_step", "said_by_build", "unoptimised"]
 
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*)")
 _COMPILE = re.compile(r"^(?:\[\d+/\d+\] )?\S*(?:(?<!nv)cc|\+\+|clang)(?:-[\d.]+)? .*\s-c\s")
@@ -61,6 +61,12 @@ def read_step(line: str) -> Step | None:
         return None
     source = _SOURCE.search(found[3])
     return Step(int(found[1]), int(found[2]), PurePosixPath(source[0]).name if source else "linking")
+
+
+def said_by_build(line: str) -> str:
+    """Give what the script that builds says to people, or nothing for a line of another program."""
+    head, _, said = line.partition(": ")
+    return said if head == "mmsetup" else ""
 
 
 def given_to_compiler(line: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mmsetup.files import CACHE_ELSEWHERE
 from mmsetup.probe.machine import Interpreter, Machine
 
 __all__ = [
+    "BYTES_PER_GPU_JOB",
     "BYTES_PER_JOB",
     "BYTES_TO_BUILD",
     "Toolchain",
@@ -24,11 +25,16 @@ __all__ = [
     "jobs",
 ]
 
-BYTES_PER_JOB = 1_000_000_000
+BYTES_PER_JOB = 1_750_000_000
 """Memory that one C++ compiler is granted, in bytes.
 
-Most files of mmcv-full 1.7.2 take 0.5 GB, the greediest seen 0.77 GB (gcc 12, torch 1.13.1, ``-O3``).
+The greediest file of mmcv-full 1.7.2 takes 1.7 GB as setup.py compiles it (``pybind.cpp``, for the whole of
+torch's front end), most of its 73 files together 1.6 GB with the headers that they need (gcc 12, torch
+1.13.1, ``-O3``).
 """
+
+BYTES_PER_GPU_JOB = 3_000_000_000
+"""Memory that one nvcc is granted with the compilers that it starts, in bytes."""
 
 BYTES_TO_BUILD = 1 << 30
 """Disk for the unpacked source, object files and wheel; the build environment is linked from uv's cache."""
@@ -64,8 +70,11 @@ def check(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     os_release: Path = Path("/etc/os-release"),
+    gpu: bool = False,
 ) -> Toolchain:
     """Find what a build with ``python`` needs; ``folder`` is where it will be done.
+
+    With ``gpu`` the compilers at once are as many as nvcc's memory allows.
 
     ``environment`` (that of this process when not given) may name compilers in ``CC`` and ``CXX``, and
     ``MAX_JOBS``.
@@ -96,7 +105,12 @@ def check(
         cc=cc,
         cxx=cxx,
         compiler=compiler,
-        jobs=jobs(machine.cpu.usable_cores, machine.memory.available_bytes, variables.get("MAX_JOBS", "")),
+        jobs=jobs(
+            machine.cpu.usable_cores,
+            machine.memory.available_bytes,
+            variables.get("MAX_JOBS", ""),
+            BYTES_PER_GPU_JOB if gpu else BYTES_PER_JOB,
+        ),
     )
 
 
@@ -128,11 +142,11 @@ def find_compilers(variables: Mapping[str, str], identity: str) -> tuple[str, st
     return cc, cxx, (answer.stdout.splitlines() or [cxx])[0].strip()
 
 
-def jobs(cores: int, available_bytes: int, wanted: str) -> int:
-    """Give how many compilers run at once: one a core and ``BYTES_PER_JOB``, or what ``MAX_JOBS`` says."""
+def jobs(cores: int, available_bytes: int, wanted: str, bytes_per_job: int = BYTES_PER_JOB) -> int:
+    """Give how many compilers run at once: one a core and ``bytes_per_job``, or what ``MAX_JOBS`` says."""
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
-    return max(1, min(cores, available_bytes // BYTES_PER_JOB))
+    return max(1, min(cores, available_bytes // bytes_per_job))
 
 
 def install_command(identity: str, what: str, minor: str) -> str:

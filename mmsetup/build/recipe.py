@@ -12,7 +12,13 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.probe.machine import Interpreter
 
-__all__ = ["Recipe", "describe", "key"]
+__all__ = ["PLAIN", "UNITS", "Recipe", "describe", "key"]
+
+PLAIN = "plain"
+"""The way of building in which each source file is compiled as setup.py says."""
+
+UNITS = "units 1"
+"""The way in which source files are compiled together; its number rises when the way changes the wheel."""
 
 _SCHEMA = 1
 _WITHOUT_EFFECT = frozenset({"MAX_JOBS"})
@@ -28,7 +34,8 @@ class Recipe:
     ``architectures`` (``sm_86``) are the GPUs to compile for: without any the build is for the CPU alone,
     whatever the machine has. ``compiler`` is the first line of ``g++ --version``, ``flags`` are given to the
     compiler after the interpreter's own, ``libc`` is the C library built against (``glibc 2.36``).
-    ``patches`` are the sha256 of each change made to the source.
+    ``patches`` are the sha256 of each change made to the source. ``way`` is ``PLAIN`` or ``UNITS``, with
+    ``apart`` the groups of source files (ends of paths) of which no two are compiled together.
     """
 
     distribution: str
@@ -44,6 +51,8 @@ class Recipe:
     flags: tuple[str, ...]
     patches: tuple[str, ...] = ()
     libc: str = ""
+    way: str = PLAIN
+    apart: tuple[tuple[str, ...], ...] = ()
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
@@ -73,6 +82,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "flags": list(recipe.flags),
         "patches": list(recipe.patches),
         "libc": recipe.libc,
+        "way": recipe.way,
+        "apart": sorted(sorted(group) for group in recipe.apart),
     }
 
 

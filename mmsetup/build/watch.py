@@ -69,6 +69,8 @@ class Watch:
         arguments = log.given_to_compiler(line)
         if arguments and (fault := log.unoptimised(arguments)):
             raise self.failure(f"the compiler was not given what it should: {fault}", search=False)
+        if said := log.said_by_build(line):
+            self._progress.note(said)
         if step := log.read_step(line):
             self._progress.update(
                 f"compiled {step.file}", done=step.done, total=step.total, seconds_left=self._left(step)

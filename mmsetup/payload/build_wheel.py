@@ -1,11 +1,14 @@
 """Build a wheel from the source tree in the current folder, inside the interpreter of a build environment.
 
-Usage: ``python build_wheel.py OUT_FOLDER [COMPILER_FLAG ...]``. The flags that the interpreter itself was
-compiled with are used without those that ask for debug symbols; the given ones come after them. They are
-changed where distutils reads them, because ``CFLAGS`` in the environment replaces them in current setuptools
-and is added to them in older ones.
+Usage: ``python build_wheel.py OUT_FOLDER ORDER``, where ``ORDER`` is a file of JSON: ``flags`` for the
+compiler and ``units``, what :func:`unit_build.compile_together` takes, or null to compile each file alone.
+
+The flags that the interpreter itself was compiled with are used without those that ask for debug symbols; the
+given ones come after them. They are changed where distutils reads them, because ``CFLAGS`` in the environment
+replaces them in current setuptools and is added to them in older ones.
 """
 
+import json
 import os
 import re
 import runpy
@@ -22,10 +25,16 @@ _LINKING = ("LDSHARED", "LDCXXSHARED", "BLDSHARED")
 
 def main(argv):
     """Build; the exit status is that of setup.py."""
-    out, flags = os.path.abspath(argv[0]), argv[1:]
+    out = os.path.abspath(argv[0])
+    with open(argv[1], encoding="utf-8") as file:
+        order = json.load(file)
     signal.signal(signal.SIGTERM, end_children)
     for variables in configurations():
-        variables.update(without_debug(variables, flags))
+        variables.update(without_debug(variables, order["flags"]))
+    if order["units"] is not None:
+        from unit_build import compile_together
+
+        compile_together(order["units"])
     sys.argv = ["setup.py", "--no-user-cfg", "bdist_wheel", "--dist-dir", out]
     sys.path[0] = os.getcwd()
     runpy.run_path("setup.py", run_name="__main__")
@@ -42,7 +51,7 @@ def configurations():
 
 
 def without_debug(variables, flags):
-    """Give the changed variables: no debug symbols, optimised, without assertions, then ``flags``."""
+    """Give the changed variables: no debug symbols, stripped, optimised, no assertions, then ``flags``."""
     changed = {}
     for name in _COMPILING + _LINKING:
         if isinstance(variables.get(name), str):
@@ -55,7 +64,7 @@ def without_debug(variables, flags):
     changed["CFLAGS"] = " ".join(words + list(flags))
     for name in _LINKING:
         if changed.get(name):
-            changed[name] += " -Wl,--strip-debug"
+            changed[name] += " -Wl,-s"
     return changed
 
 

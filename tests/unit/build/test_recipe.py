@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsetup.build.recipe import Recipe, key
+from mmsetup.build.recipe import UNITS, Recipe, key
 
 CHANGES = {
     "distribution": "mmcv",
@@ -22,6 +22,8 @@ CHANGES = {
     "flags": ("-march=native",),
     "patches": ("ef" * 32,),
     "libc": "glibc 2.31",
+    "way": UNITS,
+    "apart": (("a.cpp", "b.cpp"),),
 }
 
 

@@ -1,0 +1,189 @@
+"""Compile the files of an extension together, and apart where they do not bear it.
+
+``setuptools``' ``build_extension`` is called with other sources than setup.py named: units that include them.
+When a unit does not compile, the files in which the compiler found errors become a unit of their own, and
+what fails again is compiled as setup.py meant it. What was compiled already is not compiled again.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+from collections import deque
+from contextlib import contextmanager
+
+import unit_plan
+
+__all__ = ["Units", "compile_together"]
+
+_FEWEST = 3
+_LINES_KEPT = 20000
+_FAILED = re.compile(r"^FAILED: (?:\[code=\S+\] )?(.+?)\s*$")
+# g++: "file:12:3: error: …", nvcc: "file(12): error: …", its front end: "file(12): error #20: …"
+_WHERE = re.compile(r"^(\S.*?)(?::\d+(?::\d+)?:|\(\d+\):) (?:fatal )?(error|note)\b(.*)")
+_MEMORY = re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted|Killed\b")
+
+
+def compile_together(order):
+    """From now on compile extensions in units.
+
+    ``order`` has ``jobs``, ``apart`` (groups of path endings that do not compile together) and ``report``
+    (the file that tells what came of it, as JSON).
+    """
+    from setuptools.command.build_ext import build_ext
+
+    plain = build_ext.build_extension
+
+    def build_extension(command, extension):
+        sources = [path for path in extension.sources if unit_plan.kind_of(path)]
+        if len(sources) < _FEWEST:
+            return plain(command, extension)
+        units = Units(extension.sources, order, os.getcwd())
+        extension.include_dirs = [unit_plan.write_headers(os.getcwd()), *extension.include_dirs]
+        say("compiling %d files as %d" % (len(extension.sources), len(units.paths())))
+        while True:
+            extension.sources = units.paths()
+            with heard() as lines:
+                try:
+                    return plain(command, extension)
+                except Exception:  # torch raises RuntimeError, distutils several of its own
+                    failure = sys.exc_info()[1]
+            if not units.split(list(lines)):
+                raise failure
+
+    build_ext.build_extension = build_extension
+
+
+class Units:
+    """The units of one extension, and what was learned of them."""
+
+    def __init__(self, sources, order, root):
+        self._root = root
+        self._report = order["report"]
+        self._units = {}
+        self._bare = [path for path in sources if not unit_plan.kind_of(path)]
+        self._number = 0
+        self.clashes = []
+        self.jobs_lowered = False
+        read = [unit_plan.Source(path, self._text(path)) for path in sources if unit_plan.kind_of(path)]
+        for kind in ("cuda", "c++"):
+            of_kind = [source for source in read if source.kind == kind]
+            for unit in unit_plan.arrange(of_kind, order["jobs"], order["apart"]) if of_kind else ():
+                self._add(unit)
+        self._tell()
+
+    def paths(self):
+        """Give the files to compile, the longest first."""
+        return [*self._units, *self._bare]
+
+    def split(self, lines):
+        """Learn from what a failed build printed; tell whether another try makes sense."""
+        failed = [match.group(1) for match in map(_FAILED.match, lines) if match]
+        names = {os.path.splitext(os.path.basename(path))[0] for path in failed}
+        units = [path for path in self._units if os.path.splitext(os.path.basename(path))[0] in names]
+        if not units or len(units) < len(names):
+            return False
+        if not self.jobs_lowered and any(map(_MEMORY.search, lines)):
+            self.jobs_lowered = True
+            os.environ["MAX_JOBS"] = "1"
+            say("a compiler ran out of memory: going on with one at a time")
+        else:
+            for path in units:
+                self._divide(path, lines)
+        self._tell()
+        return True
+
+    def _divide(self, path, lines):
+        unit = self._units.pop(path)
+        known = {os.path.realpath(os.path.join(self._root, source.path)): source for source in unit}
+        culprits, partners, says = [], [], ""
+        for match in filter(None, map(_WHERE.match, lines)):
+            source = known.get(os.path.realpath(match.group(1)))
+            if source is None:
+                continue
+            if match.group(2) == "error":
+                culprits.append(source)
+                says = says or match.group(3).lstrip(": ")
+            else:
+                partners.append(source)
+        if not culprits or len(set(culprits)) == len(unit):
+            self._bare += [source.path for source in unit]
+            say("%s does not compile: its files are compiled one by one" % os.path.basename(path))
+            self._remember(unit, (), says)
+            return
+        rest = [source for source in unit if source not in culprits]
+        moved = [source for source in unit if source in culprits]
+        self._remember(moved, [source for source in rest if source in partners], says)
+        say("compiled apart from the rest of their unit: %s (%s)" % (_names(moved), says))
+        self._add(rest)
+        self._add(moved)
+
+    def _add(self, unit):
+        self._number += 1
+        self._units[unit_plan.write_unit(unit, self._number, self._root)] = unit
+
+    def _remember(self, files, others, says):
+        self.clashes.append(
+            {
+                "files": [source.path for source in files],
+                "with": [source.path for source in others],
+                "says": says,
+            }
+        )
+
+    def _tell(self):
+        found = {
+            "units": [[source.path for source in unit] for unit in self._units.values()],
+            "alone": self._bare,
+            "clashes": self.clashes,
+            "jobs_lowered": self.jobs_lowered,
+        }
+        with open(self._report, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+
+    def _text(self, path):
+        with open(os.path.join(self._root, path), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+@contextmanager
+def heard():
+    """Give the lines that this process and its children print meanwhile; they go on to standard output."""
+    lines = deque(maxlen=_LINES_KEPT)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    end, begin = os.pipe()
+    os.dup2(begin, 1)
+    os.dup2(begin, 2)
+    os.close(begin)
+
+    def listen():
+        with os.fdopen(end, "rb") as pipe, os.fdopen(os.dup(kept[0]), "wb", 0) as out:
+            for line in pipe:
+                out.write(line)
+                lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield lines
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        # A child that outlives the build may hold the pipe open.
+        listener.join(5)
+        for handle in kept:
+            os.close(handle)
+
+
+def say(text):
+    """Tell the parent something that a person should read."""
+    print("mmsetup: " + text, flush=True)
+
+
+def _names(sources):
+    return ", ".join(os.path.basename(source.path) for source in sources)
