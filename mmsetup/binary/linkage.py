@@ -11,7 +11,7 @@ from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.libraries import Loader, loader
 from mmsetup.errors import IntegrityError
 
-__all__ = ["missing_libraries", "missing_symbols", "torch_symbols"]
+__all__ = ["is_of_torch", "missing_libraries", "missing_symbols", "torch_symbols"]
 
 _TORCH_NAME = re.compile(
     r"""_Z(T[VISTWH]|GV|GR)?          # a function, or a table, a type, a guard of one
@@ -25,9 +25,14 @@ _LIBRARY_NAME = re.compile(r"\.so(\.\d+)*$")
 _FIRST = frozenset({"libc10", "libtorch_python", "libtorch_cpu"})
 
 
+def is_of_torch(symbol: str) -> bool:
+    """Tell whether a symbol is one of torch's."""
+    return _TORCH_NAME.match(symbol) is not None
+
+
 def torch_symbols(extension: ElfFile) -> frozenset[str]:
     """Give the symbols that ``extension`` leaves undefined and that are torch's, as told below."""
-    return frozenset(name for name in extension.undefined if _TORCH_NAME.match(name))
+    return frozenset(filter(is_of_torch, extension.undefined))
 
 
 def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["History", "history"]
+__all__ = ["DATA", "History", "history"]
 
-_DATA = Path(__file__).parent / "data" / "torch_history.json"
+DATA = Path(__file__).parent / "data" / "torch_history.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class History:
 @cache
 def history() -> History:
     """Read the table; it is read once."""
-    data = json.loads(_DATA.read_text(encoding="utf-8"))
+    data = json.loads(DATA.read_text(encoding="utf-8"))
     places = {name: _places(spans) for spans, names in data["symbols"].items() for name in names}
     return History(tuple(data["releases"]), places)
 
