@@ -68,7 +68,7 @@ def command(
         else:
             _build_all(jobs, selectors, catalog, here, output, errors, json=json)
         return
-    request, machine, wish = selectors.resolved(catalog, probe())
+    request, machine, wish = selectors.resolved(catalog, probe(), beside_lock=lock_file is not None)
     if wish is not None:
         show_wish(wish, errors)
     with LiveProgress(errors) as progress:
@@ -165,7 +165,7 @@ def _build_all(
     """
     from mmsetup.errors import CheckFailedError
     from mmsetup.farm import command_line, run
-    from mmsetup.render.document import document, dump
+    from mmsetup.render.document import document, dump, plain
     from mmsetup.render.farm import show_results
     from mmsetup.render.live import LiveProgress
     from mmsetup.road import wheel_for
@@ -179,7 +179,11 @@ def _build_all(
         results = run(jobs, make, progress, output=output)
     failed = [result for result in results if result.status == "failed"]
     if json:
-        typer.echo(dump(document("mmsetup.builds/1", {"jobs": results})))
+        rows = [
+            {**plain(result), "job": plain(result.job.wishes), "command": command_line(result.job)}
+            for result in results
+        ]
+        typer.echo(dump(document("mmsetup.builds/1", {"jobs": rows})))
         if failed:
             # The results are the one document; an error that is raised would print a second one.
             raise typer.Exit(CheckFailedError.exit_code)

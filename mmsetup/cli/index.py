@@ -52,6 +52,8 @@ def command(
     catalog = load()
     beside = environment_beside(env)
     request, machine, _ = selectors.resolved(catalog, probe(), trusts_catalog=True)
+    if env is None and (request.torch or request.cuda or selectors.platform):
+        beside = None
     if beside is not None:
         request = request_beside(beside, request)
     has_torch = beside is not None and beside.torch is not None
@@ -60,7 +62,7 @@ def command(
         typer.echo(dump(document("mmsetup.index/1", without_passwords(found))))
         return
     typer.echo(" ".join(found.pip) if pip else found.url)
-    for line in _told(found):
+    for line in _told(found, shlex.join(found.ops)):
         typer.echo(line, err=True)
     if beside is not None and beside.torch is not None:
         typer.echo(f"for torch {beside.torch.version} of {beside.prefix}", err=True)
@@ -88,15 +90,16 @@ def _write(folder: Path, selectors: Selectors, *, asks_more: bool, json: bool) -
     show_pages(written, Console(stderr=True))
 
 
-def _told(found: WheelIndex) -> list[str]:
-    """Say on standard error what stands behind the address."""
+def _told(found: WheelIndex, ops: str) -> list[str]:
+    """Say on standard error what stands behind the address, and how pip takes that wheel alone."""
     plan, best = found.plan, found.candidates[0]
-    ops = next(choice for choice in plan.choices if choice.origin == plan.ops.source)
-    told = f"{ops.name} {best.ops} for torch {best.torch} {best.variant}, Python {best.python}"
+    name = next(choice.name for choice in plan.choices if choice.origin == plan.ops.source)
+    told = f"{name} {best.ops} for torch {best.torch} {best.variant}, Python {best.python}"
     if best.certainty == "listed":
-        return [
-            f"{told}: listed there"
-            + (f" {best.age_seconds / 60:.0f} minutes ago" if best.age_seconds else "")
-        ]
-    why = "the page was not asked" if best.answered is None else f"the page did not answer ({best.outcome})"
-    return [f"{told}: {best.certainty} according to the catalogue; {why}"]
+        told += ": listed there" + (f" {best.age_seconds / 60:.0f} minutes ago" if best.age_seconds else "")
+    else:
+        why = (
+            "the page was not asked" if best.answered is None else f"the page did not answer ({best.outcome})"
+        )
+        told += f": {best.certainty} according to the catalogue; {why}"
+    return [told, f"python -m pip install {ops}"]

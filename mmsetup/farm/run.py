@@ -19,14 +19,16 @@ from mmsetup.progress import Progress
 
 __all__ = ["JobResult", "run"]
 
+_MOST_EVIDENCE = 10
+
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
     """What became of a job.
 
     ``status`` is ``built``, ``kept`` (it was in the cache) or ``failed``; ``seconds`` is how long it took
-    now. ``pair`` is what the wheel is for (``cu117/torch1.13.0``). Of a failed job ``error`` and ``remedy``
-    tell why, and ``exit_code`` is the one that it would have ended with alone.
+    now. ``pair`` is what the wheel is for (``cu117/torch1.13.0``). Of a failed job ``error``, ``evidence``
+    and ``remedy`` tell why, and ``exit_code`` is the one that it would have ended with alone.
     """
 
     job: BuildJob
@@ -36,6 +38,7 @@ class JobResult:
     sha256: str = ""
     pair: str = ""
     error: str = ""
+    evidence: tuple[str, ...] = ()
     remedy: str = ""
     exit_code: int = 0
 
@@ -59,6 +62,8 @@ def run(
         result = _result(job, make, output, made)
         results.append(result)
         progress.note(f"[{number}/{len(jobs)}] {_told(result)}")
+        for line in result.evidence[-_MOST_EVIDENCE:]:
+            progress.note(f"    {line}")
     return tuple(results)
 
 
@@ -81,6 +86,7 @@ def _result(
             "failed",
             _since(began),
             error=str(error),
+            evidence=error.evidence,
             remedy=error.remedy,
             exit_code=error.exit_code,
         )
