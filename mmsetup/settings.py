@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ class Settings:
 
     ``family``, ``python``, ``torch``, ``cuda``, ``driver``, ``glibc`` and ``platform`` are what the options
     of that name take, ``gpu`` what each ``--gpu`` takes, ``source`` names of sources. ``requirements`` is
-    the key ``with``: what to install beside the stack. ``mirror`` replaces OpenMMLab's address, ``mirrors``
-    that of each source named. ``path`` is the file that has the table, ``None`` where there is none.
+    the key ``with``: what to install beside the stack; ``without`` is what to leave out. ``cuda_compat`` is
+    the key ``cuda-compat``. ``mirror`` replaces OpenMMLab's address, ``mirrors`` that of each source named.
+    ``path`` is the file that has the table, ``None`` where there is none.
     """
 
     family: str = ""
@@ -39,6 +40,7 @@ class Settings:
     torch: str = ""
     cuda: str = ""
     requirements: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     gpu: tuple[str, ...] = ()
     driver: str = ""
@@ -46,10 +48,16 @@ class Settings:
     platform: str = ""
     build: bool | None = None
     prebuilt: bool | None = None
+    offline: bool | None = None
+    cuda_compat: bool | None = None
     # A mirror's address may hold a password.
     mirror: str = field(default="", repr=False)
     mirrors: Mapping[str, str] = field(default_factory=dict, repr=False)
     path: Path | None = None
+
+    def beside_lock(self) -> Settings:
+        """Give what holds beside a lockfile as well: how to come by the files, and no versions."""
+        return Settings(offline=self.offline, mirror=self.mirror, mirrors=self.mirrors, path=self.path)
 
 
 def settings(folder: Path) -> Settings:
@@ -59,7 +67,7 @@ def settings(folder: Path) -> Settings:
 
     Raises:
         RequestError: the file cannot be read or is no TOML, or a key is unknown or of a wrong type;
-            ``evidence`` lists every fault.
+            ``evidence`` lists the faults where there are several.
     """
     path = _nearest(folder)
     if path is None:
@@ -81,7 +89,9 @@ def settings(folder: Path) -> Settings:
         except ValueError as reason:
             faults.extend(f"{key}{fault}" for fault in reason.args)
     if faults:
-        raise _refused(path, f"[{_TABLE}]: {'; '.join(faults)}", faults)
+        if len(faults) == 1:
+            raise _refused(path, f"[{_TABLE}]: {faults[0]}")
+        raise _refused(path, f"[{_TABLE}] has {len(faults)} faults", faults)
     return Settings(**values, path=path)
 
 
@@ -122,8 +132,8 @@ def _table(path: Path) -> Mapping[str, Any] | None:
     return found
 
 
-def _refused(path: Path, what: str, faults: list[str] | None = None) -> RequestError:
-    return RequestError(f"{path}: {what}", evidence=faults or [what], remedy=f"edit {path}")
+def _refused(path: Path, what: str, faults: Sequence[str] = ()) -> RequestError:
+    return RequestError(f"{path}: {what}", evidence=faults, remedy=f"edit {path}")
 
 
 def _text(value: Any) -> str:
@@ -190,10 +200,13 @@ def _kind(value: Any) -> str:
 _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **{name: (name, _text) for name in ("family", "python", "torch", "cuda", "driver", "glibc", "platform")},
     "with": ("requirements", _requirements),
+    "without": ("without", _texts),
     "source": ("source", _texts),
     "gpu": ("gpu", _texts),
     "build": ("build", _truth),
     "prebuilt": ("prebuilt", _truth),
+    "offline": ("offline", _truth),
+    "cuda-compat": ("cuda_compat", _truth),
     "mirror": ("mirror", _text),
     "mirrors": ("mirrors", _addresses),
 }

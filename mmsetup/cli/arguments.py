@@ -160,22 +160,26 @@ class Selectors:
         ),
     ] = ""
 
-    def request(self, catalog: Catalog, *, trusts_catalog: bool = False) -> Request:
+    def request(
+        self, catalog: Catalog, *, trusts_catalog: bool = False, beside_lock: bool = False
+    ) -> Request:
         """Put a request together: options before variables of the environment before the project's table.
+
+        With ``beside_lock`` a lockfile says the versions, and only options can contradict it.
 
         Raises:
             RequestError: the project's table, or a mirror, makes no sense.
         """
         from mmsetup.plan import Request
         from mmsetup.plan.request import DEFAULT_FAMILY
-        from mmsetup.settings import settings
 
-        table = settings(Path())
+        table = _table(beside_lock=beside_lock)
+        python = "" if beside_lock else os.environ.get("MMSETUP_OVERRIDE_PYTHON", "")
         build = self.build if self.build is not None else table.build
         prebuilt = self.prebuilt if self.prebuilt is not None else table.prebuilt
         return Request(
             family=self.family or table.family or DEFAULT_FAMILY,
-            python=self.python or os.environ.get("MMSETUP_OVERRIDE_PYTHON", "") or table.python,
+            python=self.python or python or table.python,
             torch=self.torch or table.torch,
             cuda=self.cuda or table.cuda,
             wanted=tuple(self.wanted or table.requirements),
@@ -190,16 +194,15 @@ class Selectors:
             forward_compatibility=self.cuda_compat,
         )
 
-    def machine(self, here: Machine, catalog: Catalog) -> Machine:
+    def machine(self, here: Machine, catalog: Catalog, *, beside_lock: bool = False) -> Machine:
         """Give the machine to plan for: this one, but for what was said of another.
 
         Raises:
             RequestError: an unknown GPU or platform, or a malformed version.
         """
         from mmsetup.plan.elsewhere import machine_elsewhere
-        from mmsetup.settings import settings
 
-        table = settings(Path())
+        table = _table(beside_lock=beside_lock)
         return machine_elsewhere(
             here,
             catalog,
@@ -210,7 +213,7 @@ class Selectors:
         )
 
     def resolved(
-        self, catalog: Catalog, here: Machine, *, trusts_catalog: bool = False
+        self, catalog: Catalog, here: Machine, *, trusts_catalog: bool = False, beside_lock: bool = False
     ) -> tuple[Request, Machine, ProjectAnswer | None]:
         """Give the request, the machine to plan for, and what the project wants, where one was named.
 
@@ -219,8 +222,8 @@ class Selectors:
         """
         from mmsetup.wishes import for_project
 
-        request = self.request(catalog, trusts_catalog=trusts_catalog)
-        machine = self.machine(here, catalog)
+        request = self.request(catalog, trusts_catalog=trusts_catalog, beside_lock=beside_lock)
+        machine = self.machine(here, catalog, beside_lock=beside_lock)
         if self.project is None:
             return request, machine, None
         request, answer = for_project(self.project, request, machine, catalog, named=bool(self.family))
@@ -250,6 +253,13 @@ def wishes(command: Command) -> Command:
     taking.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
     taking.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
     return taking  # type: ignore[return-value]
+
+
+def _table(*, beside_lock: bool) -> Settings:
+    from mmsetup.settings import settings
+
+    found = settings(Path())
+    return found.beside_lock() if beside_lock else found
 
 
 def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, str]:

@@ -63,8 +63,8 @@ def command(
     from mmsetup.road import Journey, travel
 
     errors = Console(stderr=True)
-    catalog = load()
-    request, _, wish = selectors.resolved(catalog, probe(folder=env))
+    catalog, locked = load(), lock_file is not None
+    request, _, wish = selectors.resolved(catalog, probe(folder=env), beside_lock=locked)
     if wish is not None:
         show_wish(wish, errors)
     with LiveProgress(errors) as progress:
@@ -75,7 +75,7 @@ def command(
             with_smoke=smoke,
             wait=wait,
             by_mim=via is Way.MIM,
-            elsewhere=lambda here: selectors.machine(here, catalog),
+            elsewhere=lambda here: selectors.machine(here, catalog, beside_lock=locked),
             show=lambda made: show_plan(made, errors),
             show_company=lambda found: show_changes(found, errors),
             confirm=_confirm(yes, via, progress.pause, errors),

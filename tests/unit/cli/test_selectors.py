@@ -18,9 +18,11 @@ from mmsetup.cli import build as build_command
 from mmsetup.cli import index, install, lock, plan
 from mmsetup.cli.arguments import Json, Selectors, wishes
 from mmsetup.errors import RequestError
+from mmsetup.inputs import given_lock
 from mmsetup.plan import Request
 from mmsetup.probe.machine import Cpu, Disk, Libc, Machine, Memory, OperatingSystem
 
+KEPT = Path(__file__).parents[3] / "lockfiles" / "requirements.mmcv-full-py310.txt"
 MACHINE = Machine(
     os=OperatingSystem("linux", "Debian GNU/Linux 12", "6.1"),
     libc=Libc("glibc", "2.36"),
@@ -136,6 +138,22 @@ def test_the_table_of_the_project_says_what_no_option_does(catalog: Catalog, pro
     assert machine.driver is not None
     assert machine.driver.version == "470.82.01"
     assert machine.libc == Libc("glibc", "2.31")
+
+
+@pytest.mark.parametrize("python", ["", "3.8"])
+def test_what_a_project_wishes_for_leaves_a_lockfile_its_room(
+    catalog: Catalog, project: Path, monkeypatch: pytest.MonkeyPatch, python: str
+) -> None:
+    (project / "pyproject.toml").write_text(TABLE)
+    monkeypatch.setenv("MMSETUP_OVERRIDE_PYTHON", python)
+    request, machine, _ = Selectors().resolved(catalog, MACHINE, beside_lock=True)
+    assert request == Request(mirrors=Selectors().request(catalog).mirrors)
+    assert "openmmlab" in request.mirrors
+    assert machine is MACHINE
+    assert given_lock(KEPT, request, catalog) is not None
+    wished = Selectors(torch="2.0").request(catalog, beside_lock=True)
+    with pytest.raises(RequestError, match="no room"):
+        given_lock(KEPT, wished, catalog)
 
 
 @pytest.mark.parametrize(
