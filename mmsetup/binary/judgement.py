@@ -30,6 +30,8 @@ _CUDA = re.compile(
 _TORCH = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
 _RUNTIME = re.compile(r"libcudart\.so\.[\d.]+")
 _TAG = re.compile(r"(?P<python>cp|py)(?P<major>\d)(?P<minor>\d*)", re.ASCII)
+# They come with the driver, and a machine without a GPU does without them.
+_OF_THE_DRIVER = frozenset({"libcuda.so.1", "libnvidia-ml.so.1"})
 _STDCXX = "libstdc++.so.6"
 _MOST_SYMBOLS = 4
 
@@ -72,12 +74,14 @@ class Verdict:
         return self.outcome != FAILS
 
 
-def judge(found: Inspection, around: Surroundings) -> Verdict:
-    """Say whether what was found runs there.
+def judge(found: Inspection, around: Surroundings) -> Verdict | None:
+    """Say whether what was found runs there; nothing of an environment in which nothing needs torch.
 
     Raises:
         IntegrityError: a library of the torch there cannot be read.
     """
+    if not found.libraries and found.label is None:
+        return None
     gpus = tuple(_on_gpu(found, around, gpu) for gpu in around.gpus)
     reasons = (
         *_python(found, around),
@@ -177,7 +181,9 @@ def _libraries(found: Inspection, around: Surroundings) -> Iterator[Reason]:
     absent: dict[str, str] = {}
     for one in found.libraries:
         for name in one.elf.needed:
-            if name in own or name in around.brought or name in absent or _lies_beside(one, name):
+            if name in own or name in around.brought or name in absent or name in _OF_THE_DRIVER:
+                continue
+            if _lies_beside(one, name):
                 continue
             if around.system is not None and around.system.find(name) is not None:
                 continue
@@ -186,7 +192,7 @@ def _libraries(found: Inspection, around: Surroundings) -> Iterator[Reason]:
         names = [name for name in absent if pattern.fullmatch(name)]
         if names:
             said = {
-                "torch": f"{', '.join(names)} is not in {around.name}",
+                "torch": f"it needs {', '.join(names)}, which {around.name} does not have",
                 "cuda": f"it needs {', '.join(names)}, which {around.name} does not bring",
                 "library": f"it needs {', '.join(names)}, which is nowhere",
             }[kind]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.binary.inspection import Inspection, WheelLabel, inspect
-from mmsetup.binary.judgement import COMPILES, FAILS, RUNS, judge
+from mmsetup.binary.judgement import COMPILES, FAILS, RUNS, Verdict, judge
 from mmsetup.binary.libraries import brought_by_torch, loader
 from mmsetup.binary.surroundings import AskedGpu, Surroundings
 from mmsetup.errors import IntegrityError
@@ -66,18 +66,28 @@ def extension(library, tmp_path):
 
 
 def reasons(found, around):
-    return [(reason.kind, reason.message) for reason in judge(found, around).reasons]
+    return [(reason.kind, reason.message) for reason in verdict_of(found, around).reasons]
+
+
+def verdict_of(found, around) -> Verdict:
+    verdict = judge(found, around)
+    assert verdict is not None
+    return verdict
+
+
+def test_where_nothing_is_compiled_there_is_nothing_to_say(around):
+    assert judge(Inspection(Path("env"), "environment", ()), around) is None
 
 
 def test_what_fits_runs(extension, around):
-    verdict = judge(extension(calls=[CHECK], needs=["libc10.so", "libcudart.so.11.0"]), around)
+    verdict = verdict_of(extension(calls=[CHECK], needs=["libc10.so", "libcudart.so.11.0"]), around)
     assert (verdict.outcome, verdict.reasons, verdict.remedy) == (RUNS, (), "")
     assert verdict.is_good
 
 
 def test_a_symbol_of_another_torch_and_where_it_was(extension, around):
     around = replace(around, torch="2.0.1", name="torch 2.0.1 of env")
-    verdict = judge(extension(calls=[CHECK, OF_113]), around)
+    verdict = verdict_of(extension(calls=[CHECK, OF_113]), around)
     assert verdict.outcome == FAILS
     (reason,) = verdict.reasons
     assert (reason.kind, reason.message) == (
@@ -110,9 +120,9 @@ def test_a_runtime_that_this_torch_does_not_bring(extension, around):
 
 
 def test_a_library_of_another_torch_and_one_that_is_nowhere(extension, around):
-    found = reasons(extension(needs=["libtorch_cuda_cu.so", "libnowhere.so.3"]), around)
+    found = reasons(extension(needs=["libtorch_cuda_cu.so", "libnowhere.so.3", "libcuda.so.1"]), around)
     assert found == [
-        ("torch", "libtorch_cuda_cu.so is not in torch 1.13.1 of env"),
+        ("torch", "it needs libtorch_cuda_cu.so, which torch 1.13.1 of env does not have"),
         ("library", "it needs libnowhere.so.3, which is nowhere"),
     ]
 
@@ -207,7 +217,7 @@ def gpu_extension(gpu_library, fat_binary):
     [("sm_70", RUNS), ("sm_89", RUNS), ("sm_90", COMPILES), ("sm_61", FAILS), ("sm_80", FAILS)],
 )
 def test_a_gpu(gpu_extension, architecture, outcome):
-    verdict = judge(gpu_extension, Surroundings(name="there", gpus=(AskedGpu("a GPU", architecture),)))
+    verdict = verdict_of(gpu_extension, Surroundings(name="there", gpus=(AskedGpu("a GPU", architecture),)))
     assert verdict.outcome == outcome
     assert [answer.outcome for answer in verdict.gpus] == [outcome]
     assert verdict.is_good is (outcome != FAILS)
@@ -215,14 +225,14 @@ def test_a_gpu(gpu_extension, architecture, outcome):
 
 def test_the_worst_of_several_gpus_counts(gpu_extension):
     gpus = tuple(AskedGpu(one, one) for one in ("sm_70", "sm_90"))
-    verdict = judge(gpu_extension, Surroundings(name="there", gpus=gpus))
+    verdict = verdict_of(gpu_extension, Surroundings(name="there", gpus=gpus))
     assert [answer.outcome for answer in verdict.gpus] == [RUNS, COMPILES]
     assert verdict.outcome == COMPILES
 
 
 def test_a_gpu_that_torch_itself_has_no_code_for(gpu_extension):
     gpus = (AskedGpu("RTX 5090", "sm_120"),)
-    verdict = judge(
+    verdict = verdict_of(
         gpu_extension, Surroundings(name="torch 1.13.1", sass=("sm_86",), gpus=gpus, mend="unused")
     )
     (reason,) = verdict.reasons
@@ -237,10 +247,10 @@ def test_operators_for_the_cpu_alone(extension):
     assert reasons(found, there) == [
         ("gpu", "its operators were compiled for the CPU alone, and not for H100 (sm_90)")
     ]
-    assert judge(extension(name="libother.so"), there).outcome == RUNS
+    assert verdict_of(extension(name="libother.so"), there).outcome == RUNS
 
 
 def test_a_torch_that_cannot_be_read_is_no_verdict(extension, around, torch):
     (torch / "lib" / "libc10.so").write_text("cut")
     with pytest.raises(IntegrityError):
-        judge(extension(calls=[CHECK]), around)
+        verdict_of(extension(calls=[CHECK]), around)
