@@ -65,6 +65,7 @@ class Links:
 
     def __init__(self, page: str, base: str = "") -> None:
         self._base = urljoin(page, base) if base else page
+        self._base_climbs = bool(base) and _above_root(page, base)
         self._is_secure = urlsplit(page).scheme == "https"
         self._folders: dict[str, str] = {}
         self._files: dict[str, IndexFile] = {}
@@ -150,6 +151,8 @@ class Links:
             parts = urlsplit(target)
         except ValueError:
             raise ValueError("no address") from None
+        if _above_root(self._base, folder) or (self._base_climbs and not own.netloc):
+            raise ValueError("it climbs above the root of its host")
         if parts.scheme not in {"http", "https"}:
             raise ValueError(f"{printable(parts.scheme)}: is no address of the web")
         if self._is_secure and parts.scheme == "http":
@@ -184,6 +187,18 @@ def is_sha256(text: str) -> bool:
 def _climbs(segment: str) -> bool:
     # Plain dots are how flat pages point to the folder beside them; quoted ones have no honest use.
     return "%" in segment and _UNSAFE_SEGMENT.fullmatch(segment) is not None
+
+
+def _above_root(base: str, link: str) -> bool:
+    """Tell whether a link has more dots than folders to leave, which ``urljoin`` passes over in silence."""
+    own = urlsplit(link)
+    start = "" if own.netloc or own.path.startswith("/") else urlsplit(base).path.rpartition("/")[0]
+    depth = 0
+    for segment in f"{start}/{own.path}".split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(segment, 1)
+        if depth < 0:
+            return True
+    return False
 
 
 @lru_cache(maxsize=512)

@@ -74,6 +74,13 @@ def test_a_base_element_moves_the_links(base: str, address: str) -> None:
         (f"..\\{WHEEL}", "a file name that leads to another folder"),
         (f"%2e%2E/{WHEEL}", "a file name that leads to another folder"),
         (f"..%252F{WHEEL}", "no name of a wheel or source archive"),
+        (f"../../../../../{WHEEL}", "it climbs above the root of its host"),
+        (f"../../../../../mmcv/dist/{WHEEL}", "it climbs above the root of its host"),
+        (f"x/..//../../../../../{WHEEL}", "it climbs above the root of its host"),
+        (f"/../{WHEEL}", "it climbs above the root of its host"),
+        (f"/x/../../{WHEEL}", "it climbs above the root of its host"),
+        (f"//index.test/../{WHEEL}", "it climbs above the root of its host"),
+        (f"https://files.test/../{WHEEL}", "it climbs above the root of its host"),
         (f"https://[broken/{WHEEL}", "no address"),
         (f"https:///{WHEEL}", "it names no host"),
         (f"//{WHEEL}", "it names no host"),
@@ -127,12 +134,18 @@ def test_harmless_links_to_other_things_are_passed_over(href: str) -> None:
 
 
 def test_a_page_asked_over_http_may_link_to_either() -> None:
-    assert linked(f"http://index.test/{WHEEL}", "http://index.test/").refused == 0
-    assert linked(f"https://index.test/{WHEEL}", "http://index.test/").refused == 0
+    assert linked(f"http://index.test/{WHEEL}", "http://index.test/mmcv/").refused == 0
+    assert linked(f"https://index.test/{WHEEL}", "http://index.test/mmcv/").refused == 0
+
+
+def test_a_link_may_climb_as_far_as_the_root() -> None:
+    listing = linked(f"../../../../{WHEEL}")
+    assert listing.files[0].url == f"https://index.test/{WHEEL}"
+    assert listing.refused == 0
 
 
 def test_a_base_element_is_no_way_around() -> None:
-    for base in ("http://index.test/", "file:///etc/", "javascript:", "//name:secret@evil.test/"):
+    for base in ("http://index.test/", "file:///etc/", "javascript:", "//name:secret@evil.test/", "../" * 5):
         listing = listing_of_html(f'<base href="{base}">{GOOD}', BASE)
         assert (listing.files, listing.refused) == ((), 1)
 
