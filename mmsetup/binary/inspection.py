@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmsetup.binary import elf, fatbin, wheel
+from mmsetup.binary import elf, fatbin, torch_flags, wheel
 from mmsetup.binary.elf import ElfFile
-from mmsetup.binary.fatbin import GpuCode
+from mmsetup.binary.fatbin import Architectures, GpuCode
 from mmsetup.binary.floors import Floor, floor, manylinux
 from mmsetup.binary.linkage import torch_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE, Operators, asked_for, operators
@@ -55,7 +55,8 @@ class LibraryFacts:
 
     ``name`` is its place in the wheel or below the environment, ``path`` the file where it lies on its own;
     ``size`` is in bytes. ``python`` is what the file name says of the interpreter (``cp310``, ``cp313t``,
-    ``abi3``), empty where it says nothing. ``operators`` is told of mmcv's extension alone.
+    ``abi3``), empty where it says nothing. ``operators`` is told of mmcv's extension alone, ``stated`` of
+    torch's binding: what torch says that its own kernels were compiled for.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LibraryFacts:
     elf: ElfFile
     code: GpuCode
     operators: Operators | None
+    stated: Architectures | None = None
 
     @property
     def python(self) -> str:
@@ -120,6 +122,16 @@ class Inspection:
     def operators(self) -> Operators | None:
         """Give mmcv's operators, where they are inside."""
         return next((one.operators for one in self.libraries if one.operators is not None), None)
+
+    @property
+    def stated(self) -> Architectures | None:
+        """Give what torch's own kernels are for, where torch is inside and says so."""
+        return next((one.stated for one in self.libraries if one.stated is not None), None)
+
+    def code_of(self, library: LibraryFacts) -> Architectures:
+        """Give the code of a library of this file; torch's own list stands for all of torch's libraries."""
+        is_of_torch = library.name.startswith("torch/lib/") and self.stated is not None
+        return self.stated if is_of_torch and self.stated else library.code.architectures
 
     @property
     def fitting_torch(self) -> tuple[str, ...]:
@@ -209,7 +221,8 @@ def _of_wheel(path: Path) -> Inspection:
     facts = wheel.inspect(path)
     label = WheelLabel(facts.distribution, facts.version, facts.tags, facts.requires_python, facts.sha256)
     libraries = tuple(
-        LibraryFacts(one.member, None, one.size, one.elf, one.code, one.operators) for one in facts.extensions
+        LibraryFacts(one.member, None, one.size, one.elf, one.code, one.operators, one.stated)
+        for one in facts.extensions
     )
     return Inspection(path, "wheel", libraries, label)
 
@@ -217,7 +230,8 @@ def _of_wheel(path: Path) -> Inspection:
 def _library(path: Path, name: str) -> LibraryFacts:
     facts = elf.read(path)
     held = operators(path, facts, asked_for(_sources(path.parent / "ops"))) if _is_operators(path) else None
-    return LibraryFacts(name, path, path.stat().st_size, facts, fatbin.gpu_code(path), held)
+    said = torch_flags.stated(path) if path.name == torch_flags.BINDING else None
+    return LibraryFacts(name, path, path.stat().st_size, facts, fatbin.gpu_code(path), held, said)
 
 
 def _is_operators(path: Path) -> bool:

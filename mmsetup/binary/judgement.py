@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsetup.binary import elf, linkage
+from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.floors import named_floor
 from mmsetup.binary.inspection import Inspection, LibraryFacts
 from mmsetup.binary.surroundings import AskedGpu, Surroundings
@@ -261,22 +262,23 @@ def _gpu(found: Inspection, around: Surroundings, gpus: tuple[GpuAnswer, ...]) -
         shown = gpu.name if gpu.name == gpu.architecture else f"{gpu.name} ({gpu.architecture})"
         if _torch_lacks(around, gpu):
             yield Reason(
-                "gpu", f"{around.name} itself has no code for {shown}", (_held(around.sass, around.ptx),)
+                "gpu",
+                f"{around.name} itself has no code for {shown}",
+                (_held(Architectures(around.sass, around.ptx)),),
             )
         elif answer.outcome == FAILS:
-            lacking = [one for one in _with_code(found) if _how(one, gpu.architecture) == FAILS]
+            lacking = [
+                one for one in _with_code(found) if _how(found.code_of(one), gpu.architecture) == FAILS
+            ]
             if not lacking:
                 yield Reason("gpu", f"its operators were compiled for the CPU alone, and not for {shown}")
                 continue
-            told = tuple(
-                f"{one.name}: {_held(one.code.architectures.sass, one.code.architectures.ptx)}"
-                for one in lacking
-            )
+            told = tuple(f"{one.name}: {_held(found.code_of(one))}" for one in lacking)
             yield Reason("gpu", f"it holds no code for {shown}", told)
 
 
 def _on_gpu(found: Inspection, around: Surroundings, gpu: AskedGpu) -> GpuAnswer:
-    ways = {_how(one, gpu.architecture) for one in _with_code(found)}
+    ways = {_how(found.code_of(one), gpu.architecture) for one in _with_code(found)}
     without = found.operators is not None and not ways
     if _torch_lacks(around, gpu):
         ways.add(FAILS)
@@ -293,15 +295,15 @@ def _with_code(found: Inspection) -> list[LibraryFacts]:
     ]
 
 
-def _how(library: LibraryFacts, architecture: str) -> str:
-    code = library.code.architectures
+def _how(code: Architectures, architecture: str) -> str:
     if runs_on(architecture, code.sass, ()):
         return RUNS
     return COMPILES if runs_on(architecture, (), code.ptx) else FAILS
 
 
-def _held(sass: tuple[str, ...], ptx: tuple[str, ...]) -> str:
-    return ", ".join([*sass, *(f"{one} (PTX)" for one in ptx)]) or "nothing that all its kernels share"
+def _held(code: Architectures) -> str:
+    held = [*code.sass, *(f"{one} (PTX)" for one in code.ptx)]
+    return ", ".join(held) or "nothing that half of its kernels share"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

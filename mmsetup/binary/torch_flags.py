@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
 from mmsetup.binary import elf
 from mmsetup.binary.fatbin import Architectures, in_order
 
-__all__ = ["stated"]
+__all__ = ["BINDING", "stated"]
+
+BINDING: Final = "libtorch_python.so"
+"""The library of torch that has the list."""
 
 _WORD = rb"(?:(?:sm|compute)_\d{2,3}[af]? ?)"
 # Compilers put other constants right before it, without a null byte between: torch 2.8 has "ipc_h" there.

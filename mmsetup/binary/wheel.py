@@ -25,7 +25,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from mmsetup.binary import archive as archive_members
-from mmsetup.binary import elf, fatbin
+from mmsetup.binary import elf, fatbin, torch_flags
 from mmsetup.binary.archive import damaged
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures, GpuCode
@@ -66,7 +66,7 @@ class ExtensionFacts:
     """A compiled extension: its ``module`` (``mmcv._ext``), ``member`` in the wheel, size in bytes.
 
     Libraries that the wheel brings for others count as well (``numpy.libs/libgfortran.so.5``). ``operators``
-    is told of mmcv's alone.
+    is told of mmcv's alone, ``stated`` of torch's: what its own kernels were compiled for.
     """
 
     module: str
@@ -76,6 +76,7 @@ class ExtensionFacts:
     architectures: Architectures
     code: GpuCode = field(default_factory=GpuCode)
     operators: Operators | None = None
+    stated: Architectures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,7 @@ def _extension(copy: Path, member: str, size: int, asked: frozenset[str]) -> Ext
         architectures=code.architectures,
         code=code,
         operators=operators(copy, facts, asked) if module == OPS_MODULE else None,
+        stated=torch_flags.stated(copy) if file == torch_flags.BINDING else None,
     )
 
 

@@ -128,7 +128,7 @@ def _architectures(libraries: Path, notes: list[str]) -> fatbin.Architectures:
 
     Up to torch 1.4 one library holds everything.
     """
-    binding = libraries / "libtorch_python.so"
+    binding = libraries / torch_flags.BINDING
     try:
         said = torch_flags.stated(binding) if binding.is_file() else None
         found = sorted(libraries.glob("libtorch_cuda*.so")) or sorted(libraries.glob("libtorch.so"))

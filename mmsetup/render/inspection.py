@@ -68,6 +68,7 @@ def _item(found: Inspection, verdict: Verdict | None) -> dict[str, Any]:
         "floor": found.floor,
         "manylinux": found.manylinux,
         "fitting_torch": found.fitting_torch,
+        "torch_kernels": found.stated,
         "libraries": [_library(one) for one in found.libraries],
         "verdict": verdict,
     }
@@ -108,6 +109,8 @@ def _label(found: Inspection) -> Iterator[Row]:
         yield "torch", f"{torch.version}, its kernels are for {', '.join(torch.sass) or 'no GPU'}{ptx}"
     if found.label is None:
         return
+    if found.stated is not None:
+        yield "kernels", f"torch's own are for {', '.join(found.stated.sass)}"
     yield "tags", ", ".join(found.label.tags)
     if found.label.requires_python:
         yield "Python", found.label.requires_python

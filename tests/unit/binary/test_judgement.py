@@ -240,6 +240,25 @@ def test_a_gpu_that_torch_itself_has_no_code_for(gpu_extension):
     assert verdict.remedy == "mmsetup plan --gpu sm_120"
 
 
+def test_in_a_wheel_of_torch_its_own_list_counts(wheel, library, gpu_library, fat_binary):
+    """The libraries that are linked in have code for sm_75, torch has not; for sm_37 it is the other way."""
+    binding = library("libtorch_python.so", 'const char *f = "sm_37 sm_50 sm_60 sm_70 compute_70";\n')
+    linked = gpu_library(fat_binary((SASS, 75, 0), (SASS, 50, 0)), "libtorch_cuda.so")
+    found = inspect(
+        wheel(
+            {
+                "torch/lib/libtorch_python.so": binding.read_bytes(),
+                "torch/lib/libtorch_cuda.so": linked.read_bytes(),
+            }
+        )
+    )
+    gpus = tuple(AskedGpu(one, one) for one in ("sm_37", "sm_35", "sm_90"))
+    verdict = verdict_of(found, Surroundings(name="there", gpus=gpus))
+    assert [answer.outcome for answer in verdict.gpus] == [RUNS, FAILS, COMPILES]
+    (reason,) = verdict.reasons
+    assert reason.evidence == ("torch/lib/libtorch_cuda.so: sm_37, sm_50, sm_60, sm_70, sm_70 (PTX)",)
+
+
 def test_operators_for_the_cpu_alone(extension):
     found = extension(extra='const char *text = "nms"; int _Z3nmsv(void) { return 1; }\n')
     assert found.operators is not None
