@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +14,24 @@ from mmsetup.plan.for_project import request_for
 from mmsetup.probe import environment
 from mmsetup.probe.machine import Environment, Machine
 from mmsetup.project import ProjectWish, read_project
+from mmsetup.project.rules import rules
 
 __all__ = ["ProjectAnswer", "environment_beside", "for_project"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectAnswer:
-    """What a project wants, and which of its versions could be kept."""
+    """What a project wants, and which of its versions could be kept.
+
+    ``conflict`` says that its code was written for another family than the one that was named; it is empty
+    where it was not. ``notes`` are all that is to be told: the conflict and what else will fail first.
+    """
 
     wish: ProjectWish
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    conflict: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def for_project(
@@ -36,7 +44,21 @@ def for_project(
     """
     wish = read_project(path)
     made = request_for(wish, request, machine, catalog, named=named)
-    return made.request, ProjectAnswer(wish, made.kept, made.dropped)
+    conflict = _conflict(wish, made.request.family)
+    notes = [*filter(None, [conflict]), *_refusals(wish, made.dropped), *wish.notes]
+    return made.request, ProjectAnswer(wish, made.kept, made.dropped, conflict, tuple(notes))
+
+
+def _conflict(wish: ProjectWish, family: str) -> str:
+    if rules().fits(wish.family, family):
+        return ""
+    return f"its code wants family {wish.family}, family {family} was asked for"
+
+
+def _refusals(wish: ProjectWish, dropped: tuple[str, ...]) -> Iterator[str]:
+    for line in dropped:
+        if line in wish.asserted:
+            yield f"its own code asserts {line} when it is imported, and will refuse what is planned here"
 
 
 def environment_beside(folder: Path | None) -> Environment | None:

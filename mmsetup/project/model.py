@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Clue", "Evidence", "ProjectWish", "Text", "gathered"]
+__all__ = ["Asserted", "Clue", "Evidence", "ProjectWish", "Text", "gathered"]
 
 _SHOWN = 200
 
@@ -31,13 +31,22 @@ class Clue:
 
 
 @dataclass(frozen=True, slots=True)
+class Asserted:
+    """A range of a module, ``mmcv`` and ``>=1.1.4,<=1.3.0``, outside of which a package is not imported."""
+
+    module: str
+    range: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectWish:
     """What a project wants.
 
     ``packages`` are the modules beyond mmcv and the segmentation package that it imports and does not bring
     itself, such as ``mmdet``. ``requirements`` are the versions of the stack that it asks for, as requirement
-    strings; ``python`` and ``cuda`` (``cuda==11.3``) stand among them like distributions. ``clues`` speak for
-    ``family``, ``against`` for others.
+    strings, those that weigh most first; ``python`` and ``cuda`` (``cuda==11.3``) stand among them like
+    distributions. ``asserted`` are those of them that its own code refuses to be imported without. ``clues``
+    speak for ``family``, ``against`` for others.
     """
 
     path: str
@@ -48,6 +57,7 @@ class ProjectWish:
     against: tuple[Clue, ...]
     files_read: int
     notes: tuple[str, ...]
+    asserted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,8 @@ class Evidence:
 
     ``packages`` are modules that it cannot do without, ``optional`` those that it uses when they are there,
     ``named`` those that only configuration files name; ``copies`` maps a module that the project brings
-    itself to its version; ``unparsed``: a part that is not of this Python, read line by line.
+    itself to its version; ``asserted`` are the ranges that its packages check when they are imported;
+    ``unparsed``: a part that is not of this Python, read line by line.
     """
 
     clues: tuple[Clue, ...] = ()
@@ -94,6 +105,7 @@ class Evidence:
     named: frozenset[str] = frozenset()
     requirements: tuple[str, ...] = ()
     copies: dict[str, str] = field(default_factory=dict)
+    asserted: tuple[Asserted, ...] = ()
     unparsed: tuple[str, ...] = ()
 
 
@@ -110,5 +122,6 @@ def gathered(parts: Iterable[Evidence]) -> Evidence:
         named=frozenset().union(*(part.named for part in every)),
         requirements=tuple(dict.fromkeys(line for part in every for line in part.requirements)),
         copies=copies,
+        asserted=tuple(dict.fromkeys(one for part in every for one in part.asserted)),
         unparsed=tuple(name for part in every for name in part.unparsed),
     )

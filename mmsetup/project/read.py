@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from mmsetup.errors import RequestError
 from mmsetup.project.asked import Asked
@@ -60,15 +61,20 @@ def read_project(path: Path) -> ProjectWish:
         *_unparsed(evidence),
         *(f"left out: {count} {what}" for what, count in sorted(reading.left_out.items())),
     ]
+    asserted = tuple(_asserted(evidence, family, table))
     return ProjectWish(
         path=os.fspath(path),
         family=family,
         packages=tuple(sorted(packages)),
-        requirements=evidence.requirements,
+        # What code asserts is stronger than what a readme says; what a copy shadows matters least.
+        requirements=tuple(
+            dict.fromkeys((*asserted, *evidence.requirements, *_shadowed(evidence, family, table)))
+        ),
         clues=clues,
         against=against,
         files_read=reading.files_read,
         notes=tuple(notes),
+        asserted=asserted,
     )
 
 
@@ -129,6 +135,24 @@ def _of_asked(text: Text, found: Iterable[tuple[int, Asked]], table: Rules) -> E
         if asked.specifier:
             lines.append(str(asked))
     return Evidence(clues=tuple(clues), packages=frozenset(packages), requirements=tuple(lines))
+
+
+def _asserted(evidence: Evidence, family: str, table: Rules) -> Iterator[str]:
+    for one in evidence.asserted:
+        found = table.of_module(one.module, family)
+        if found is not None:
+            yield f"{found.name}{one.range}"
+
+
+def _shadowed(evidence: Evidence, family: str, table: Rules) -> Iterator[str]:
+    """Ask for the release that a copy of the segmentation package was made of, to stand behind it."""
+    found = table.of_module("mmseg", family)
+    try:
+        version = Version(evidence.copies.get("mmseg", ""))
+    except ValueError:
+        return
+    if found is not None:
+        yield f"{found.name}=={version.public}"
 
 
 def _copies(evidence: Evidence) -> Iterator[str]:

@@ -103,6 +103,22 @@ class Rules:
             dotted = dotted.rpartition(".")[0]
         return None
 
+    def fits(self, written_for: str, family: str) -> bool:
+        """Tell whether code that was written for a family runs on another: a fork runs the original's."""
+        same = self.generations.get(written_for) == self.generations.get(family)
+        return written_for == family or (same and written_for not in self.forks)
+
+    def of_module(self, module: str, family: str) -> Distribution | None:
+        """Give the distribution that brings a module in a family."""
+        having = [
+            found
+            for found in self.distributions.values()
+            if found.module == module and found.family in {"", family}
+        ]
+        # What a fork calls its own comes before the original.
+        own = (found for found in having if found.family == family and family in self.forks)
+        return next(own, having[0] if having else None)
+
     def distribution(self, name: str) -> Distribution | None:
         """Give the distribution of that name in any spelling, conda's included."""
         return self.distributions.get(canonicalize_name(name))

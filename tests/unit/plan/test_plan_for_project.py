@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from bare_machine import BARE, driver, gpus, python, toolkit
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from mmsetup.catalog import Catalog
 from mmsetup.plan import Request
@@ -92,6 +94,70 @@ def test_a_version_that_cannot_be_had_is_dropped_and_told(asked: Asked, line: st
     made = asked(wish("mmcv-full", line), Request(may_build=True, python="3.11"))
     assert (made.kept, made.dropped) == ((), (line,))
     assert made.request == Request(python="3.11")
+
+
+def test_a_range_and_a_version_within_it_are_both_kept(asked: Asked, catalog: Catalog) -> None:
+    lines = ("mmcv-full>=1.3.7,<=1.4.0", "torch==1.7.1", "mmcv-full==1.3.9", "mmsegmentation==0.16.0")
+    made = asked(wish("mmcv-full", *lines))
+    assert (made.kept, made.dropped) == (lines, ())
+    planned = plan(BARE, catalog, replace(made.request, trusts_catalog=True), ask=lambda _: {})
+    assert planned.choice("mmcv-full").version == "1.3.9"
+    assert planned.choice("mmsegmentation").version == "0.16.0"
+
+
+def test_what_code_asserts_beats_what_its_readme_says(asked: Asked, catalog: Catalog) -> None:
+    made = asked(wish("mmcv-full", "mmcv-full>=1.1.4,<=1.3.0", "torch==1.13.1", "mmcv-full==1.7.1"))
+    assert made.kept == ("mmcv-full>=1.1.4,<=1.3.0",)
+    assert made.dropped == ("torch==1.13.1", "mmcv-full==1.7.1")
+    planned = plan(BARE, catalog, replace(made.request, trusts_catalog=True), ask=lambda _: {})
+    assert Version(planned.choice("mmcv-full").version) <= Version("1.3.0")
+
+
+def test_a_copy_of_what_was_never_released_is_left_free(asked: Asked) -> None:
+    made = asked(wish("mmcv-full", "mmcv-full==1.7.0", "mmsegmentation==0.11.7"))
+    assert made.request.wanted == ("mmcv-full==1.7.0",)
+    assert made.dropped == ("mmsegmentation==0.11.7",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "torch", "counts"),
+    [
+        (("torchvision==0.13.1",), "1.12.1", (1, 0)),
+        (("torchvision==0.13.1+cu113",), "1.12.1", (1, 0)),
+        (("torchvision==0.13.*",), "1.12.1", (1, 0)),
+        (("torchvision==0.13.1", "torch==1.12.1"), "1.12.1", (2, 0)),
+        (("torch==1.12.*", "torchvision==0.13.1"), "1.12.1", (2, 0)),
+        (("torch==1.12.1", "torchvision==0.14.1"), "1.12.1", (1, 1)),
+        (("torch==1.12.1", "torchvision>=0.13,<0.14"), "1.12.1", (2, 0)),
+        (("torch==1.12.1", "torchvision>=0.14"), "1.12.1", (1, 1)),
+        (("torchvision==9.9.9",), "", (0, 1)),
+        (("torchvision>=0.1",), "", (1, 0)),
+    ],
+)
+def test_a_torchvision_is_asked_for_by_its_torch(
+    asked: Asked, catalog: Catalog, lines: tuple[str, ...], torch: str, counts: tuple[int, int]
+) -> None:
+    made = asked(wish("mmcv-full", *lines))
+    assert made.request.torch == torch
+    assert (len(made.kept), len(made.dropped)) == counts
+    planned = plan(BARE, catalog, replace(made.request, trusts_catalog=True), ask=lambda _: {})
+    told = [
+        SpecifierSet(line.removeprefix("torchvision").partition("+")[0]) for line in lines if "vis" in line
+    ]
+    assert all(one.contains(planned.choice("torchvision").version) for one in told) is (counts[1] == 0)
+
+
+def test_a_torchvision_that_is_planned_is_not_told_as_dropped(asked: Asked) -> None:
+    made = asked(wish("mmcv", "torchvision==0.16.0"), Request(torch="2.1.0", cuda="cu118"))
+    assert (made.kept, made.dropped) == (("torchvision==0.16.0",), ())
+    assert made.request.torch == "2.1.0"
+
+
+def test_a_version_that_was_asked_for_in_other_words_is_kept(asked: Asked) -> None:
+    request = Request(torch="1.12.1", python="3.9", cuda="cu113", wanted=("mmcv-full==1.6.0",))
+    lines = ("torch==1.12.*", "python==3.9", "cuda==11.3", "mmcv==1.6.0")
+    made = asked(wish("mmcv-full", *lines), request)
+    assert (made.request, made.kept, made.dropped) == (request, lines, ())
 
 
 def test_of_versions_that_exclude_each_other_the_first_is_kept(asked: Asked, catalog: Catalog) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mmsetup.errors import RequestError
 from mmsetup.project import ProjectWish, read_project
+from mmsetup.project.rules import rules
 
 Tell = Callable[[Mapping[str, str]], ProjectWish]
 
@@ -150,6 +151,99 @@ def test_a_copy_of_a_package_is_recognised(tell: Tell) -> None:
     )
     told = {(clue.path, clue.line) for clue in wish.clues}
     assert {("mmseg/__init__.py", 2), ("mmseg/version.py", 1), ("a.py", 1)} <= told
+
+
+# As the copy of mmsegmentation 0.11.0 in the code of SegFormer has it, digit_version shortened.
+GATE = """import mmcv
+from .version import __version__
+MMCV_MIN = '1.1.4'
+MMCV_MAX = '1.3.0'
+
+def digit_version(version_str):
+    return [int(x) for x in version_str.split('.') if x.isdigit()]
+
+mmcv_min_version = digit_version(MMCV_MIN)
+mmcv_max_version = digit_version(MMCV_MAX)
+mmcv_version = digit_version(mmcv.__version__)
+assert (mmcv_min_version <= mmcv_version <= mmcv_max_version), 'MMCV is used but incompatible.'
+"""
+
+
+def test_what_a_copy_asserts_is_asked_for_first_and_the_copied_release_last(tell: Tell) -> None:
+    wish = tell(
+        {
+            "mmseg/__init__.py": GATE,
+            "mmseg/version.py": "__version__ = '0.11.0'\n",
+            "requirements.txt": "torch==1.7.1\nmmcv-full==1.7.1\n",
+        }
+    )
+    assert wish.asserted == ("mmcv-full>=1.1.4,<=1.3.0",)
+    assert wish.requirements == (*wish.asserted, "torch==1.7.1", "mmcv-full==1.7.1", "mmsegmentation==0.11.0")
+
+
+@pytest.mark.parametrize(
+    ("gate", "asserted"),
+    [
+        (GATE.replace("<= mmcv_max", "< mmcv_max"), ("mmcv-full>=1.1.4,<1.3.0",)),
+        (GATE.replace("1.3.0", "1.4"), ("mmcv-full>=1.1.4,<1.4",)),
+        (GATE.replace(" <= mmcv_max_version", ""), ("mmcv-full>=1.1.4",)),
+        (GATE.replace("assert (", "print("), ("mmcv-full>=1.1.4,<=1.3.0",)),
+        (GATE.replace("assert", "# assert"), ()),
+        (GATE.replace("mmcv_version <= mmcv_max", "mmcv_version > mmcv_max"), ()),
+        (GATE.replace("1.1.4", "9" * 5000), ()),
+        (GATE + "'\\d'\n", ("mmcv-full>=1.1.4,<=1.3.0",)),
+    ],
+    ids=["exclusive", "unpadded", "no maximum", "no assert", "none", "unknown", "huge", "old escape"],
+)
+def test_the_range_that_counts_is_the_one_that_is_compared(
+    tell: Tell, gate: str, asserted: tuple[str, ...]
+) -> None:
+    wish = tell({"mmseg/__init__.py": gate, "train.py": "import mmcv.runner\n"})
+    assert (wish.asserted, wish.requirements) == (asserted, asserted)
+
+
+@pytest.mark.parametrize(
+    ("named", "asserted", "copied"),
+    [
+        ("", ("mmcv>=2.0.0rc4,<2.2.0", "mmengine>=0.5.0"), "mmsegmentation==1.2.2"),
+        (
+            "onedl-mmcv\n",
+            ("onedl-mmcv>=2.0.0rc4,<2.2.0", "onedl-mmengine>=0.5.0"),
+            "onedl-mmsegmentation==1.2.2",
+        ),
+    ],
+)
+def test_what_is_asserted_is_called_as_the_family_calls_it(
+    tell: Tell, named: str, asserted: tuple[str, ...], copied: str
+) -> None:
+    gate = (
+        "import mmcv, mmengine\nfrom mmengine.utils import digit_version\n"
+        "MMCV_MIN = '2.0.0rc4'\nMMCV_MAX = '2.2.0'\nMMENGINE_MIN = '0.5.0'\n"
+        "assert digit_version(MMCV_MIN) <= digit_version(mmcv.__version__) < digit_version(MMCV_MAX)\n"
+        "assert digit_version(MMENGINE_MIN) <= digit_version(mmengine.__version__)\n"
+    )
+    version = {"mmseg/version.py": "__version__ = '1.2.2+mine'\n"}
+    wish = tell(version | {"mmseg/__init__.py": gate, "requirements.txt": named})
+    assert (wish.asserted, wish.requirements) == (asserted, (*asserted, copied))
+
+
+def test_a_copy_without_a_version_that_can_be_asked_for_leaves_it_free(tell: Tell) -> None:
+    files = {"mmseg/version.py": "__version__ = 'ours'\n", "train.py": "import mmcv.runner\n"}
+    assert tell(files).requirements == ()
+
+
+@pytest.mark.parametrize(
+    ("written_for", "family", "fits"),
+    [
+        ("mmcv", "mmcv", True),
+        ("mmcv", "onedl", True),
+        ("onedl", "mmcv", False),
+        ("mmcv", "mmcv-full", False),
+        ("mmcv-full", "onedl", False),
+    ],
+)
+def test_code_runs_on_its_family_and_on_forks_of_it(written_for: str, family: str, *, fits: bool) -> None:
+    assert rules().fits(written_for, family) is fits
 
 
 def test_a_single_file_is_a_project(tmp_path: Path) -> None:
