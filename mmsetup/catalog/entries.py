@@ -30,6 +30,7 @@ from mmsetup.catalog.model import (
     Targets,
     ToolkitDriver,
     ToolkitLimits,
+    TorchArchitectures,
     TorchPlatform,
     TorchRelease,
     WheelGroup,
@@ -49,6 +50,7 @@ __all__ = [
     "targets",
     "toolkit_driver",
     "toolkit_limits",
+    "torch_architectures",
     "torch_release",
     "version_break",
     "wheel_group",
@@ -87,10 +89,14 @@ def _torch_platform(entry: Mapping[str, Any]) -> TorchPlatform:
 
 
 def _architectures(entry: Mapping[str, Any]) -> Architectures:
-    for name in (*entry["sass"], *entry["ptx"]):
+    _check_architectures((*entry["sass"], *entry["ptx"]))
+    return Architectures(tuple(entry["sass"]), tuple(entry["ptx"]), _text(entry, "certainty"))
+
+
+def _check_architectures(names: Iterable[str]) -> None:
+    for name in names:
         if not _ARCHITECTURE.fullmatch(name):
             raise ValueError(f"{name!r} is no architecture")
-    return Architectures(tuple(entry["sass"]), tuple(entry["ptx"]), _text(entry, "certainty"))
 
 
 def family(entry: Mapping[str, Any]) -> Family:
@@ -297,10 +303,18 @@ def toolkit_limits(entry: Mapping[str, Any]) -> ToolkitLimits:
         certainty=_text(entry, "certainty"),
         source=_text(entry, "source"),
         lacks=tuple(entry.get("lacks", ())),
+        gcc_minimum=entry.get("gcc_minimum"),
     )
     if found.first > found.last:
         raise ValueError(f"CUDA {found.first} comes after {found.last}")
     return found
+
+
+def torch_architectures(entry: Mapping[str, Any]) -> TorchArchitectures:
+    """Make what torch lets extensions be compiled for of an entry of ``drivers.json``."""
+    names = tuple(_not_empty(entry["architectures"], "architectures"))
+    _check_architectures(names)
+    return TorchArchitectures(SpecifierSet(entry["torch"]), names, _text(entry, "source"))
 
 
 def _platform(name: str) -> str:

@@ -110,6 +110,9 @@ def _catalog(folder: Path, *, thorough: bool = False) -> Catalog:
             reader.each("drivers.json", "forward_compatibility", entries.forward_compatibility)
         ),
         toolkit_limits=tuple(reader.each("drivers.json", "limits", entries.toolkit_limits)),
+        torch_architectures=tuple(
+            reader.each("drivers.json", "torch_architectures", entries.torch_architectures)
+        ),
         gpus=tuple(reader.each("gpus.json", "gpus", gpu_model)),
         targets=reader.one("families.toml", "targets", entries.targets) or _NO_TARGETS,
     )

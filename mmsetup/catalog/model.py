@@ -33,6 +33,7 @@ __all__ = [
     "Targets",
     "ToolkitDriver",
     "ToolkitLimits",
+    "TorchArchitectures",
     "TorchPlatform",
     "TorchRelease",
     "WheelGroup",
@@ -376,7 +377,8 @@ class ForwardCompatibility:
 class ToolkitLimits:
     """What the CUDA toolkits from ``first`` to ``last`` compile for, and the newest gcc that they take.
 
-    ``lacks`` are architectures between the lowest and the highest that they do not know.
+    ``lacks`` are architectures between the lowest and the highest that they do not know. ``gcc`` and
+    ``gcc_minimum`` are major versions, both still taken, and nothing where no bound is known.
     """
 
     first: Version
@@ -387,6 +389,20 @@ class ToolkitLimits:
     certainty: str
     source: str
     lacks: tuple[str, ...] = ()
+    gcc_minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TorchArchitectures:
+    """What the releases of torch in a range let an extension be compiled for.
+
+    Their ``torch.utils.cpp_extension`` raises a ``ValueError`` for any other in ``TORCH_CUDA_ARCH_LIST``.
+    """
+
+    # A plan looks rows up by the hundred, and the hash of a range parses it anew.
+    torch: SpecifierSet = field(hash=False)
+    architectures: tuple[str, ...]
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +430,7 @@ class Catalog:
     minor_compatibility: tuple[MinorCompatibility, ...]
     forward_compatibility: tuple[ForwardCompatibility, ...]
     toolkit_limits: tuple[ToolkitLimits, ...]
+    torch_architectures: tuple[TorchArchitectures, ...]
     gpus: tuple[GpuModel, ...]
     targets: Targets
 

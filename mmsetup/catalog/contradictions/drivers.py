@@ -1,4 +1,4 @@
-"""What the tables of drivers and CUDA toolkits say against themselves."""
+"""What the tables of drivers, of CUDA toolkits and of what torch compiles for say against themselves."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def of_drivers(catalog: Catalog) -> Iterator[str]:
                 f"{floor.linux_minimum}, where drivers run it anyhow ({normal[floor.major]})"
             )
     yield from _of_limits(catalog)
+    yield from _of_torch(catalog)
 
 
 def _backwards(older: ToolkitDriver, newer: ToolkitDriver) -> Iterator[str]:
@@ -46,6 +47,8 @@ def _of_limits(catalog: Catalog) -> Iterator[str]:
     for row in rows:
         if number_of(row.lowest) > number_of(row.highest):
             yield f"drivers.json: CUDA {row.first} compiles for {row.lowest} to {row.highest}"
+        if row.gcc is not None and row.gcc_minimum is not None and row.gcc_minimum > row.gcc:
+            yield f"drivers.json: CUDA {row.first} takes gcc {row.gcc_minimum} to {row.gcc}"
     for older, newer in pairwise(rows):
         if newer.first <= older.last:
             yield f"drivers.json: CUDA {newer.first} has limits in two rows"
@@ -53,3 +56,20 @@ def _of_limits(catalog: Catalog) -> Iterator[str]:
             before, after = getattr(older, name), getattr(newer, name)
             if number_of(after) < number_of(before):
                 yield f"drivers.json: {name} of CUDA {newer.first} is {after}, before it was {before}"
+
+
+def _of_torch(catalog: Catalog) -> Iterator[str]:
+    rows = catalog.torch_architectures
+    held = {row.torch: 0 for row in rows}
+    for release in catalog.torch:
+        holding = [row for row in rows if row.torch.contains(release.version)]
+        if len(holding) != 1:
+            yield f"drivers.json: what torch {release.version} compiles for stands in {len(holding)} rows"
+        held.update((row.torch, held[row.torch] + 1) for row in holding)
+    for row in rows:
+        if not held[row.torch]:
+            yield f"drivers.json: torch.json has no torch {row.torch} that could compile for anything"
+        if list(row.architectures) != sorted(set(row.architectures), key=number_of):
+            yield (
+                f"drivers.json: what torch {row.torch} compiles for does not stand in ascending order, each once"
+            )

@@ -52,6 +52,21 @@ def test_what_mmsetup_brings_holds_no_contradiction() -> None:
     )
 
 
+def test_torch_compiles_for_what_its_released_files_list() -> None:
+    """Read from ``supported_arches`` in torch/utils/cpp_extension.py of these wheels."""
+    known = {str(release.version): [] for release in load(sums.DATA).torch}
+    for row in load(sums.DATA).torch_architectures:
+        for version in known:
+            known[version] += row.architectures if row.torch.contains(version) else ()
+    newest = {"1.5.1": "sm_75", "1.6.0": "sm_80", "1.13.1": "sm_86", "2.0.1": "sm_90", "2.1.2": "sm_90"}
+    newest |= {"2.2.0": "sm_90a", "2.5.1": "sm_90a", "2.6.0": "sm_100", "2.7.1": "sm_120a"}
+    newest |= {"2.8.0": "sm_121a", "2.9.1": "sm_121a", "2.15.0": "sm_121a"}
+    assert {version: known[version][-1] for version in newest} == newest
+    assert "sm_87" not in known["2.0.1"]
+    assert "sm_101" in known["2.8.0"]
+    assert "sm_101" not in known["2.9.0"]
+
+
 def test_the_sums_of_what_mmsetup_brings_are_those_of_its_files() -> None:
     listed = (sums.DATA / sums.SUMS).read_text()
     assert listed == sums.text(sums.DATA), "renew it: python -m mmsetup.catalog.update_gates --sums"
@@ -116,6 +131,7 @@ def test_a_file_that_holds_no_table(folder: Path) -> None:
         ("wheels.json", "pythons"),
         ("drivers.json", "toolkits"),
         ("drivers.json", "limits"),
+        ("drivers.json", "torch_architectures"),
         ("gpus.json", "gpus"),
     ],
 )
@@ -257,6 +273,36 @@ IN_JSON = {
         "drivers.json",
         lambda document: document["limits"][1].update(first="11.8"),
         "drivers.json: CUDA 11.8 has limits in two rows",
+    ),
+    "a gcc that is too old and too new": (
+        "drivers.json",
+        lambda document: document["limits"][0].update(gcc_minimum=12),
+        "drivers.json: CUDA 11.7 takes gcc 12 to 11",
+    ),
+    "a torch that compiles for two lists": (
+        "drivers.json",
+        lambda document: document["torch_architectures"][0].update(torch=">=1.13"),
+        "drivers.json: what torch 2.1.0 compiles for stands in 2 rows",
+    ),
+    "a torch that compiles for nothing known": (
+        "drivers.json",
+        lambda document: document["torch_architectures"].pop(1),
+        "drivers.json: what torch 2.1.0 compiles for stands in 0 rows",
+    ),
+    "what no torch compiles for": (
+        "drivers.json",
+        lambda document: document["torch_architectures"][1].update(torch=">=3"),
+        "drivers.json: torch.json has no torch >=3 that could compile for anything",
+    ),
+    "architectures of builds in disorder": (
+        "drivers.json",
+        lambda document: document["torch_architectures"][0]["architectures"].reverse(),
+        "drivers.json: what torch <2 compiles for does not stand in ascending order, each once",
+    ),
+    "an architecture that is none": (
+        "drivers.json",
+        lambda document: document["torch_architectures"][0].update(architectures=["8.6"]),
+        "drivers.json: torch_architectures[0]: '8.6' is no architecture",
     ),
 }
 
