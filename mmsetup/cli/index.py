@@ -62,7 +62,7 @@ def command(
         typer.echo(dump(document("mmsetup.index/1", without_passwords(found))))
         return
     typer.echo(" ".join(found.pip) if pip else found.url)
-    for line in _told(found, shlex.join(found.ops)):
+    for line in _told(found, shlex.join(without_passwords(found).ops)):
         typer.echo(line, err=True)
     if beside is not None and beside.torch is not None:
         typer.echo(f"for torch {beside.torch.version} of {beside.prefix}", err=True)

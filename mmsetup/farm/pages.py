@@ -29,7 +29,7 @@ from urllib.parse import quote
 from packaging.version import Version
 
 from mmsetup.farm.pairs import Pair
-from mmsetup.farm.wheels import FarmWheel
+from mmsetup.farm.wheels import FarmWheel, in_order
 
 __all__ = ["HTML", "JSON", "cautions", "is_ours", "pages", "simple_root"]
 
@@ -42,8 +42,9 @@ _SIMPLE = PurePosixPath("simple")
 Content = Mapping[PurePosixPath, bytes]
 
 
-def pages(wheels: Sequence[FarmWheel]) -> Content:
-    """Give the content of every page for wheels in the order of :func:`mmsetup.farm.wheels.gather`."""
+def pages(wheels: Iterable[FarmWheel]) -> Content:
+    """Give the content of every page; the order of the wheels does not matter."""
+    wheels = in_order(wheels)
     made: dict[PurePosixPath, bytes] = {}
     for pair in sorted({one.pair for one in wheels}):
         of_pair = _once(one for one in wheels if one.pair == pair)
@@ -60,8 +61,9 @@ def simple_root(pair: Pair) -> PurePosixPath:
     return PurePosixPath(f"{pair.variant}-torch{pair.major}{pair.minor}0", "simple")
 
 
-def cautions(wheels: Sequence[FarmWheel]) -> tuple[str, ...]:
+def cautions(wheels: Iterable[FarmWheel]) -> tuple[str, ...]:
     """Say what clients of these pages should know."""
+    wheels = in_order(wheels)
     told = []
     listed = set(map(id, _distinct(wheels)))
     for name, of_name in groupby(sorted(wheels, key=lambda one: one.name), key=lambda one: one.name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,7 @@ from mmsetup.catalog.links import is_file_name
 from mmsetup.errors import IntegrityError, RequestError, TargetError
 from mmsetup.farm.pairs import Pair, pair_of
 
-__all__ = ["FarmWheel", "gather"]
+__all__ = ["FarmWheel", "gather", "in_order"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -81,7 +82,12 @@ def gather(folder: Path) -> tuple[FarmWheel, ...]:
             remedy="mv WHEEL ELSEWHERE  # or to a folder that tells what it is for, like "
             + shlex.quote(str(folder / "cu117" / "torch2.1.0")),
         )
-    return tuple(sorted(wheels, key=_order))
+    return tuple(in_order(wheels))
+
+
+def in_order(wheels: Iterable[FarmWheel]) -> list[FarmWheel]:
+    """Give wheels by name, version and path."""
+    return sorted(wheels, key=lambda one: (one.distribution, Version(one.version), one.path))
 
 
 def _found(folder: Path) -> list[Path]:
@@ -139,10 +145,6 @@ def _doubles(wheels: list[FarmWheel]) -> list[str]:
         for one in wheels
         if (known := first.setdefault((one.pair, one.name), one)).sha256 != one.sha256
     ]
-
-
-def _order(one: FarmWheel) -> tuple[str, Version, PurePosixPath]:
-    return one.distribution, Version(one.version), one.path
 
 
 def _shown(path: Path, folder: Path) -> str:
