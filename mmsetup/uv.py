@@ -24,9 +24,11 @@ from mmsetup.errors import (
 )
 from mmsetup.process import Completed, Stream, clean_environment, run, stream
 
-__all__ = ["binary", "cache_folder", "call", "environment", "fetch_interpreter"]
+__all__ = ["binary", "cache_folder", "call", "environment", "fetch_interpreter", "platform_for"]
 
 _EVIDENCE_LINES = 12
+# The platforms of Linux that `uv pip compile --python-platform` knows, by the minor version of glibc.
+_MANYLINUX = (17, 28, *range(31, 41))
 _FROM_PIP = {
     "UV_DEFAULT_INDEX": ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
     "UV_INDEX": ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
@@ -208,3 +210,19 @@ def _translated(error: ProcessError, doing: str) -> MmsetupError:
     return ProcessError(
         f"uv could not {doing}", args=error.program_args, returncode=error.returncode, output=text
     )
+
+
+def platform_for(glibc: str) -> str:
+    """Name the newest platform that uv knows whose wheels a version of glibc (2.31) can load.
+
+    Raises:
+        LockError: uv knows none that old.
+    """
+    minor = int(glibc.split(".")[1])
+    known = [one for one in _MANYLINUX if one <= minor]
+    if not known:
+        raise LockError(
+            f"uv cannot resolve for glibc {glibc}: it knows 2.{_MANYLINUX[0]} and newer",
+            remedy=f"mmsetup lock --glibc 2.{_MANYLINUX[0]}",
+        )
+    return f"x86_64-manylinux_2_{known[-1]}"

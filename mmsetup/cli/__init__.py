@@ -19,7 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mmsetup import __version__
-from mmsetup.cli import build, catalog, doctor, explain, index, install, lock, plan, probe, smoke
+from mmsetup.cli import build, catalog, doctor, explain, index, inspect, install, lock, plan, probe, smoke
 from mmsetup.errors import (
     FULL,
     ConfirmationError,
@@ -44,6 +44,7 @@ app.command("install")(install.command)
 app.command("probe")(probe.command)
 app.command("plan")(plan.command)
 app.command("index")(index.command)
+app.command("inspect")(inspect.command)
 app.add_typer(catalog.app, name="catalog")
 app.command("lock")(lock.command)
 app.command("build")(build.command)

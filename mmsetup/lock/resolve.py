@@ -58,6 +58,7 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         metadata=metadata,
         source_only=[str(known["name"]) for known in metadata],
         replaces=family.replaces,
+        glibc=plan.glibc,
         offline=offline,
     )
     _compare(packages, plan)
@@ -175,6 +176,7 @@ def _resolve(
     source_only: Sequence[str],
     offline: bool,
     replaces: Mapping[str, str] | None = None,
+    glibc: str = "",
 ) -> tuple[LockedPackage, ...]:
     with tempfile.TemporaryDirectory(prefix="mmsetup-lock-") as made:
         folder = Path(made)
@@ -191,6 +193,8 @@ def _resolve(
         args += ["--overrides", "overrides.in"]
         args += ["--python", python, "--format", "pylock.toml", "--output-file", "pylock.toml", "--quiet"]
         args += ["--only-binary", ":all:"]
+        if glibc:
+            args += ["--python-platform", uv.platform_for(glibc)]
         args += [word for name in source_only for word in ("--no-binary", name)]
         uv.call(args, "resolve the plan", cwd=folder, offline=offline)
         return packages_of(parse(folder / "pylock.toml"), source_only=frozenset(source_only))

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from mmsetup.catalog import Family, IndexFile, Page, Source
 from mmsetup.catalog.addresses import shown
 from mmsetup.plan.builds import DEFAULT_INDEX
-from mmsetup.plan.candidate import SDIST, Candidate
+from mmsetup.plan.candidate import SDIST, Candidate, cuda_of
 from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, SourceReport
 from mmsetup.plan.offers import Offers, wheel_on
 from mmsetup.plan.selection import torch_addresses
 from mmsetup.plan.situation import Situation
 from mmsetup.plan.vendor import vendor_notes
-
-if TYPE_CHECKING:
-    from packaging.version import Version
 
 __all__ = ["account", "requirements"]
 
@@ -52,6 +49,9 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
         platform=situation.platform,
         left_out=tuple(gpu for gpu in situation.machine.gpus if gpu not in situation.gpus),
         unconfirmed=tuple(_unconfirmed(best, situation)),
+        glibc=str(situation.glibc)
+        if any("glibc" in said.lower() for said in situation.machine.overrides)
+        else "",
         fetches_python=best.build.interpreter is None
         and situation.catalog.targets.fetched.contains(best.build.python),
     )
@@ -121,7 +121,10 @@ def _file(
 
 
 def _torch_reason(best: Candidate, situation: Situation) -> str:
-    why = "proven to train" if best.proof else "newest that fits"
+    why = "newest that fits"
+    if best.proof:
+        is_same = best.is_built and (best.build.variant == "cpu" or not situation.gpus)
+        why = "proven to train" if is_same else "trained on a CPU, its ops built from source"
     if situation.request.torch:
         why = "asked for"
     variant = best.build.variant
@@ -198,6 +201,8 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
     machine, build = situation.machine, best.build
     if best.proof is None:
         yield "this set passes every rule, but it was not trained before mmsetup was released"
+    elif more := [name for name, _ in best.code.members if name not in best.proof.versions]:
+        yield f"what was trained did not have {', '.join(more)}"
     if build.interpreter is None:
         wanted = situation.request.python or build.python
         if situation.catalog.targets.fetched.contains(build.python):
@@ -217,15 +222,18 @@ def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
     driver = machine.driver
     if machine.gpus and (driver is None or not (driver.version or driver.cuda)):
         yield "no driver was found: what CUDA it carries was not checked"
-    for gpu in machine.gpus:
-        if gpu not in situation.gpus:
-            kept = ",".join(str(other.index) for other in situation.gpus)
-            yield (
-                f"{gpu.name} ({gpu.architecture}) is left out: no set serves it together with the others; "
-                f"CUDA_VISIBLE_DEVICES={kept} hides it"
-            )
-        elif not gpu.architecture:
-            yield f"the architecture of {gpu.name} is not known: whether there is code for it was not checked"
+    left_out = dict.fromkeys(
+        (gpu.name, gpu.architecture) for gpu in machine.gpus if gpu not in situation.gpus
+    )
+    kept = ",".join(str(gpu.index) for gpu in situation.gpus)
+    for name, architecture in left_out:
+        yield (
+            f"{name} ({architecture}) is left out: no set serves it together with the others; "
+            f"CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={kept} hides it"
+        )
+    for name in dict.fromkeys(gpu.name for gpu in situation.gpus if not gpu.architecture):
+        yield f"the architecture of {name} is not known: whether there is code for it was not checked"
+    yield from _of_compatibility(best, situation)
     slices = sorted({gpu.mig for gpu in situation.gpus if gpu.mig})
     if slices:
         yield f"MIG divides the GPU ({', '.join(slices)}): a process sees one slice and its memory alone"
@@ -238,6 +246,26 @@ def _of_gpus(best: Candidate, situation: Situation) -> Iterator[str]:
         yield (
             f"which GPUs the ops of {best.offer.source} hold code for is written nowhere: the wheel is "
             "opened before it is installed"
+        )
+
+
+def _of_compatibility(best: Candidate, situation: Situation) -> Iterator[str]:
+    driver, variant = situation.machine.driver, best.build.variant
+    if driver is not None and not situation.machine.gpus:
+        yield "no GPU was found or named: the driver plays no part"
+    if (
+        not situation.request.forward_compatibility
+        or variant == "cpu"
+        or driver is None
+        or not driver.version
+    ):
+        return
+    cuda = cuda_of(variant)
+    floor = situation.catalog.driver_floor(cuda, windows=situation.machine.os.wsl)
+    if floor is not None and Version(driver.version) < floor[0]:
+        yield (
+            f"{variant} runs on driver {driver.version} only with NVIDIA's package "
+            f"cuda-compat-{cuda.major}-{cuda.minor}"
         )
 
 

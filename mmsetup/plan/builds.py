@@ -59,7 +59,8 @@ def torch_builds(situation: Situation) -> Iterator[TorchBuild]:
             python = "" if request.wants_path else request.python
             yield TorchBuild(release, None, request.cuda or "cpu", DEFAULT_INDEX, python, None)
             continue
-        pythons = tuple(_pythons(situation, wheels))
+        # Kept where none is left, for what is told: the rule of Python excludes it.
+        pythons = tuple(_pythons(situation, wheels)) or _asked_python(situation)
         origins = [(DEFAULT_INDEX, wheels.default_variant)] if wheels.default_variant else []
         origins += [(source, variant) for source in sources for variant in wheels.index_variants]
         for source, variant in origins:
@@ -85,6 +86,11 @@ def _pythons(situation: Situation, wheels: TorchPlatform) -> Iterator[tuple[str,
         # Headers first: without them nothing can be built; then the newest patch.
         fitting.sort(key=lambda found: (found.has_headers, Version(found.version)), reverse=True)
         yield python, fitting[0] if fitting else None
+
+
+def _asked_python(situation: Situation) -> tuple[tuple[str, None], ...]:
+    python = situation.request.python
+    return () if situation.request.wants_path else ((".".join(python.split(".")[:2]), None),)
 
 
 def is_usable(interpreter: Interpreter, platform: str) -> bool:

@@ -67,13 +67,13 @@ def choose(
 
 
 def _served(gpus: tuple[Gpu, ...]) -> Iterator[tuple[Gpu, ...]]:
-    """Give the GPUs to serve: all of them, then without those of one architecture, and so on."""
-    yield gpus
+    """Give the GPUs to serve: all of them, then all but those of some architectures, most GPUs first."""
     kinds = list(dict.fromkeys(gpu.architecture for gpu in gpus if gpu.architecture))
-    has_unknown = any(not gpu.architecture for gpu in gpus)
-    for count in range(len(kinds) - 1, -1 if has_unknown else 0, -1):
-        for kept in combinations(kinds, count):
-            yield tuple(gpu for gpu in gpus if not gpu.architecture or gpu.architecture in kept)
+    subsets = (kept for count in range(len(kinds) + 1) for kept in combinations(kinds, count))
+    served = (
+        tuple(gpu for gpu in gpus if not gpu.architecture or gpu.architecture in kept) for kept in subsets
+    )
+    yield from sorted((one for one in served if one or not gpus), key=len, reverse=True)
 
 
 def _asked(situation: Situation, ask: Ask, pages: dict[str, Page]) -> tuple[Situation, Sifted]:

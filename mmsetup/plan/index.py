@@ -10,13 +10,14 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.catalog import Catalog, read_pages
 from mmsetup.catalog.addresses import shown
+from mmsetup.errors import RequestError
 from mmsetup.plan.account import account
 from mmsetup.plan.builds import DEFAULT_INDEX
 from mmsetup.plan.candidate import Candidate
 from mmsetup.plan.choose import Ask, choose
 from mmsetup.plan.model import Plan
 from mmsetup.plan.refusal import refusal
-from mmsetup.plan.request import Request
+from mmsetup.plan.request import Request, starts
 from mmsetup.plan.situation import Situation
 from mmsetup.plan.vendor import check_torch
 from mmsetup.probe.machine import Environment, Machine
@@ -42,11 +43,15 @@ class WheelPage:
 
 @dataclass(frozen=True, slots=True)
 class WheelIndex:
-    """The best page and the plan that it belongs to; ``pip`` are the arguments that install the set."""
+    """The best page and the plan that it belongs to.
+
+    ``pip`` are the arguments with which pip installs the set, ``ops`` those that install the ops alone.
+    """
 
     url: str
     plan: Plan
     pip: tuple[str, ...]
+    ops: tuple[str, ...]
     candidates: tuple[WheelPage, ...]
 
 
@@ -70,26 +75,31 @@ def wheel_index(
         url=best.offer.page if best.offer else "",
         plan=plan,
         pip=tuple(_arguments(plan, best, situation, has_torch=has_torch)),
+        ops=tuple(_ops(best, situation)),
         candidates=tuple(dict.fromkeys(_page(one, situation) for one in sifted.possible)),
     )
 
 
 def request_beside(environment: Environment, request: Request) -> Request:
-    """Give the request for ops that fit an environment's torch and Python; what it says itself stays.
+    """Give the request for ops that fit an environment's torch and Python.
 
     Raises:
-        RequestError: nobody makes wheels for such a build of torch.
+        RequestError: nobody makes wheels for such a build of torch, or another torch was asked for.
     """
     torch = environment.torch
     if torch is None:
         return request
-    asks_torch = bool(request.torch or request.cuda)
-    if not asks_torch:
-        check_torch(environment, request.family)
+    check_torch(environment, request.family)
+    release = torch.version.partition("+")[0]
+    if not starts(release, request.torch) or request.cuda not in {"", torch.variant}:
+        raise RequestError(
+            f"{environment.prefix} has torch {torch.version}, and ops for another one were asked for",
+            remedy="mmsetup index  # with --torch and --cuda, or with --env, not with both",
+        )
     return replace(
         request,
-        torch=request.torch if asks_torch else torch.version.partition("+")[0],
-        cuda=request.cuda if asks_torch else torch.variant,
+        torch=release,
+        cuda=torch.variant,
         python=request.python or environment.interpreter.minor,
     )
 
@@ -100,6 +110,7 @@ def without_passwords(found: WheelIndex) -> WheelIndex:
         found,
         url=shown(found.url),
         pip=tuple(shown(word) if "://" in word else word for word in found.pip),
+        ops=tuple(shown(word) if "://" in word else word for word in found.ops),
         candidates=tuple(replace(page, url=shown(page.url)) for page in found.candidates),
     )
 
@@ -124,7 +135,7 @@ def _page(candidate: Candidate, situation: Situation) -> WheelPage:
 
 
 def _arguments(plan: Plan, best: Candidate, situation: Situation, *, has_torch: bool) -> Iterator[str]:
-    catalog, family, build = situation.catalog, situation.family, best.build
+    catalog, build = situation.catalog, best.build
     if not has_torch:
         source = catalog.source(build.source)
         local = "" if source is None else f"+{build.variant}"
@@ -132,17 +143,22 @@ def _arguments(plan: Plan, best: Candidate, situation: Situation, *, has_torch: 
         if source is not None:
             base = situation.request.mirrors.get(source.name, source.base).rstrip("/")
             yield from ("--extra-index-url", f"{base}/{build.variant}")
-    ops = family.ops.distribution
-    yield f"{ops}=={_listed_version(best)}"
-    source = catalog.source(best.ops_source)
+    yield from _ops(best, situation)
+    yield from (f"{name}=={version}" for name, version in best.code.members)
+    yield from _omitted(plan, best, situation, has_torch=has_torch)
+
+
+def _ops(best: Candidate, situation: Situation) -> Iterator[str]:
+    """Give the arguments for the ops: the version, for pip takes a newer source distribution otherwise."""
+    ops = situation.family.ops.distribution
+    source = situation.catalog.source(best.ops_source)
     page = best.offer.page if best.offer else ""
+    yield f"{ops}=={_listed_version(best)}"
     if source is not None and source.layout == "find-links":
         yield from ("--find-links", page)
     else:
         yield from ("--extra-index-url", page.rpartition(f"/{ops}/")[0])
     yield from ("--only-binary", ops)
-    yield from (f"{name}=={version}" for name, version in best.code.members)
-    yield from _omitted(plan, best, situation, has_torch=has_torch)
 
 
 def _listed_version(best: Candidate) -> str:

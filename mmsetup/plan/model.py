@@ -104,7 +104,8 @@ class Plan:
     the evidence that this set trains, or empty. ``brings`` names the packages that are known to come with
     these choices, in the environment or for the build. ``left_out`` are GPUs that it cannot use.
     ``unconfirmed`` names the packages whose files no page was read to list: the catalogue alone promises
-    them. ``fetches_python``: the interpreter is not here, and uv can fetch it.
+    them. ``fetches_python``: the interpreter is not here, and uv can fetch it. ``glibc`` is the C library of
+    the machine that was planned for, where that is another one.
     """
 
     family: str
@@ -125,6 +126,7 @@ class Plan:
     left_out: tuple[Gpu, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     fetches_python: bool = False
+    glibc: str = ""
 
     def choice(self, name: str) -> Choice:
         """Give the choice for a package that the plan holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from packaging.version import Version
 from mmsetup.catalog import IndexFile, Page, Source, WheelGroup
 from mmsetup.catalog.model import parsed
 from mmsetup.plan.builds import TorchBuild
-from mmsetup.plan.situation import Situation
+from mmsetup.plan.situation import Situation, host_of
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -55,6 +55,7 @@ class Offers:
         for group in situation.catalog.wheels:
             if group.distribution == self._ops and group.platform == situation.platform:
                 self._groups.setdefault((group.index, group.variant, group.torch), []).append(group)
+        self._dead = situation.dead_hosts
         self._usual: dict[Version, tuple[str, ...]] = {}
         self._listed: dict[str, list[tuple[Version, frozenset[Tag], IndexFile]]] = {}
         self._pythons = [
@@ -70,6 +71,7 @@ class Offers:
             addresses = self.addresses(source, build)
             page = next((self._situation.pages[one] for one in addresses if self._answers(one)), None)
             was_asked = any(one in self._situation.pages for one in addresses)
+            was_asked = was_asked or host_of(addresses[0]) in self._dead
             if page is not None:
                 yield from self._from_page(source, page, build, groups)
             elif not was_asked or (self._situation.request.trusts_catalog and not self._is_denied(addresses)):
@@ -85,8 +87,10 @@ class Offers:
         return page_addresses(source, self._situation.request.mirrors, build, self._ops)
 
     def listed(self, page: Page) -> Iterator[Version]:
-        """Give the versions of the ops that a page lists, for whatever Python and platform."""
-        return (Version(listed.public) for listed, _, _ in self._wheels(page))
+        """Give the versions of the ops that a page lists for the platform, for whatever Python."""
+        for listed, tags, _ in self._wheels(page):
+            if any(_is_on_platform(tag.platform, self._situation) for tag in tags):
+                yield Version(listed.public)
 
     def wanted(self, build: TorchBuild) -> Iterator[tuple[str, ...]]:
         """Give the pages that can hold wheels for a build: documented ones, and any of a mirror."""
@@ -94,14 +98,18 @@ class Offers:
             if self.groups(source, build) or source.name in self._situation.request.mirrors:
                 yield self.addresses(source, build)
 
-    def absence(self, build: TorchBuild) -> Iterator[str]:
-        """Say of each source why it has nothing for a build."""
+    def absence(self, build: TorchBuild, *, but: Collection[str] = ()) -> Iterator[str]:
+        """Say of each source, but for some, why it has nothing for a build."""
         for source in self._sources:
+            if source.name in but:
+                continue
             addresses = self.addresses(source, build)
             asked = [self._situation.pages[one] for one in addresses if one in self._situation.pages]
             failed = next((page for page in asked if not page.answered), None)
             if failed is not None:
                 yield f"{source.name} did not give its page for this torch and variant: {failed.error}"
+            elif host_of(addresses[0]) in self._dead:
+                yield f"{source.name} cannot be reached"
             elif asked:
                 yield (
                     f"{source.name} lists no wheel of {self._ops} for Python {build.python}, "
@@ -116,7 +124,7 @@ class Offers:
 
     def _is_denied(self, addresses: tuple[str, ...]) -> bool:
         pages = self._situation.pages
-        return all(one in pages and pages[one].missing for one in addresses[:1])
+        return all(pages[one].missing for one in addresses if one in pages) and addresses[0] in pages
 
     def _from_page(
         self, source: Source, page: Page, build: TorchBuild, groups: list[WheelGroup]

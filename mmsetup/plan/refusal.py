@@ -100,6 +100,34 @@ def _ways_out(base: Selection) -> Iterator[_Way]:
     yield from _with_another_family(base)
     yield from _with_newer_glibc(base)
     yield from _on_the_cpu(base)
+    yield from _without_segmentation(base)
+    yield from _by_the_catalog(base)
+
+
+def _by_the_catalog(base: Selection) -> Iterator[_Way]:
+    """Where only pages are missing, say what the catalogue knows of them."""
+    situation, request = base.situation, base.situation.request
+    if request.trusts_catalog or not any(not page.answered for page in situation.pages.values()):
+        return
+    trusting = replace(request, trusts_catalog=True, offline=True, may_fetch_python=True)
+    if fit := _fit(base, replace(situation, request=trusting, pages={})):
+        yield _Way(
+            f"if those pages list what they should, this fits: {fit.words}",
+            _command(fit.request, situation.machine),
+        )
+
+
+def _without_segmentation(base: Selection) -> Iterator[_Way]:
+    situation, request = base.situation, base.situation.request
+    member = situation.family.member("segmentation")
+    if member is None or member.distribution in request.without:
+        return
+    without = replace(request, without=(*request.without, member.distribution))
+    if fit := _fit(base, replace(situation, request=without)):
+        yield _Way(
+            f"without {member.distribution}, for other code, this fits: {fit.words}",
+            _command(fit.request, situation.machine),
+        )
 
 
 def _with_less(base: Selection) -> Iterator[_Way]:
@@ -130,7 +158,8 @@ def _with_less(base: Selection) -> Iterator[_Way]:
 def _fitting(less: list[tuple[str, Request]], base: Selection) -> Iterator[_Way]:
     situation = base.situation
     for option, other in less:
-        if fit := _fit(base, replace(situation, request=other)):
+        fit = _fit(base, replace(situation, request=other))
+        if fit is not None and not _is_plain(fit, base):
             yield _Way(f"without {option} this fits: {fit.words}", _command(fit.request, situation.machine))
 
 

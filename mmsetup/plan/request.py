@@ -218,9 +218,10 @@ def _check_python(text: str, catalog: Catalog) -> None:
         },
         key=Version,
     )
-    if any(starts(text, python) or starts(python, text) for python in known):
+    parsed = _version(text)
+    if parsed is not None and any(starts(text, python) or starts(python, text) for python in known):
         return
-    if _version(text) is None:
+    if parsed is None:
         raise RequestError(
             f"{text!r} is no version of Python; the path of one has a / in it",
             remedy=f"mmsetup plan --python {known[-1]}  # or ./{text}",
@@ -302,7 +303,8 @@ def _check_wishes(wanted: Iterable[str], without: Iterable[str], family: Family)
 
 
 def _unknown(option: str, name: str, family: Family) -> RequestError:
-    known = {alias: part.distribution for part in family.parts for alias in (part.distribution, part.module)}
+    parts = family.parts if option == "--with" else family.members
+    known = {alias: part.distribution for part in parts for alias in (part.distribution, part.module)}
     near = difflib.get_close_matches(name, known, n=1)
     meant = known[near[0]] if near else family.members[-1].distribution
     return RequestError(

@@ -15,11 +15,12 @@ from operator import attrgetter
 
 from packaging.version import Version
 
-from mmsetup.catalog.model import ToolkitLimits
+from mmsetup.catalog.model import ToolkitLimits, TorchArchitectures, parsed
 from mmsetup.plan.builds import TorchBuild, is_usable
 from mmsetup.plan.candidate import Candidate, capability, cuda_of, runs_on
 from mmsetup.plan.offers import wheel_on
-from mmsetup.plan.situation import Situation
+from mmsetup.plan.situation import Situation, host_of
+from mmsetup.probe.machine import Gpu
 
 __all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "UNUSED_GPU", "BuildRule", "Judge", "torch_page"]
 
@@ -115,13 +116,13 @@ def _driver(build: TorchBuild, situation: Situation) -> str | None:
     windows = situation.platform.startswith("windows") or situation.machine.os.wsl
     floor = catalog.driver_floor(cuda, windows=windows)
     here = Version(driver.version)
-    if floor is None or here >= floor[0] or _is_carried_forward(cuda, here, situation):
+    if floor is None or here >= floor[0] or is_carried_forward(cuda, here, situation):
         return None
     minimum = as_nvidia_writes(floor[0])
     return f"{build.variant} needs driver {minimum} or newer, here is {driver.version}"
 
 
-def _is_carried_forward(cuda: Version, driver: Version, situation: Situation) -> bool:
+def is_carried_forward(cuda: Version, driver: Version, situation: Situation) -> bool:
     """Tell whether NVIDIA's package of forward compatibility, where asked for, runs a newer CUDA here."""
     if not situation.request.forward_compatibility or situation.machine.os.wsl:
         return False
@@ -129,16 +130,18 @@ def _is_carried_forward(cuda: Version, driver: Version, situation: Situation) ->
         return False
     floors = (row for row in situation.catalog.forward_compatibility if row.major == cuda.major)
     return any(driver >= row.linux_minimum for row in floors) and all(
-        _is_for_data_centres(gpu.name, situation) for gpu in situation.gpus
+        _is_for_data_centres(gpu, situation) for gpu in situation.gpus
     )
 
 
-def _is_for_data_centres(name: str, situation: Situation) -> bool:
-    words = name.lower().replace("-", " ").split()
-    return any(
-        model.kind == "datacenter" and model.name.split()[-1].lower() in words
-        for model in situation.catalog.gpus
-    )
+def _is_for_data_centres(gpu: Gpu, situation: Situation) -> bool:
+    """Tell whether a GPU, by its name or for want of one by its architecture, is one for data centres."""
+    words = gpu.name.lower().replace("-", " ").split()
+    models = situation.catalog.gpus
+    if any(model.kind == "datacenter" and model.name.split()[-1].lower() in words for model in models):
+        return True
+    kinds = {model.kind for model in models if model.architecture == gpu.architecture}
+    return gpu.name.startswith("sm_") and kinds == {"datacenter"}
 
 
 def as_nvidia_writes(driver: Version) -> str:
@@ -183,8 +186,9 @@ def _prebuilt(candidate: Candidate, situation: Situation) -> str | None:
     if group is None:
         return None
     glibc = situation.glibc
-    # The page's own file names were compared before; they say it more truly.
-    if offer.file is None and group.glibc and glibc is not None and glibc < Version(group.glibc):
+    # A page's own file names say it more truly, unless they only say Linux.
+    is_told = offer.file is not None and "manylinux" in offer.file.filename
+    if not is_told and group.glibc and glibc is not None and glibc < Version(group.glibc):
         return f"the wheels of {offer.source} for this pair need glibc {group.glibc}, here is {glibc}"
     if candidate.build.variant != "cpu" and group.architectures is not None:
         held = group.architectures
@@ -204,33 +208,82 @@ def _build(candidate: Candidate, situation: Situation) -> str | None:
     if situation.request.sources:
         return f"prebuilt ops from {' or '.join(situation.request.sources)} were asked for"
     if situation.gpus and candidate.build.variant != "cpu":
-        return _nvcc(cuda_of(candidate.build.variant).major, situation)
-    return None
-
-
-def _nvcc(wanted: int, situation: Situation) -> str | None:
-    kits = [Version(kit.version) for kit in situation.machine.toolkits if kit.nvcc is not None]
-    fitting = [kit for kit in kits if kit.major == wanted]
-    if not fitting:
-        named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
-        return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
-    for architecture in situation.architectures:
-        limits = situation.catalog.toolkit_limits
-        if not any(_compiles(kit, architecture, limits) for kit in fitting):
-            known = ", ".join(map(str, fitting))
-            return f"the nvcc of CUDA {known} that is here does not compile for {architecture}"
+        cuda, catalog, machine = cuda_of(candidate.build.variant), situation.catalog, situation.machine
+        kits = tuple(kit.version for kit in machine.toolkits if kit.nvcc is not None)
+        # Where none was found, the build says so before it begins.
+        compiler = next((tool.version for tool in machine.compilers if tool.name == "g++"), "")
+        wanted = situation.architectures
+        return _nvcc(cuda.major, kits, wanted, compiler, catalog.toolkit_limits) or _extensions(
+            candidate.build.release.version, wanted, catalog.torch_architectures
+        )
     return None
 
 
 @lru_cache(maxsize=256)
+def _nvcc(
+    wanted: int,
+    versions: tuple[str, ...],
+    architectures: tuple[str, ...],
+    compiler: str,
+    limits: tuple[ToolkitLimits, ...],
+) -> str | None:
+    """Say why none of these toolkits compiles for all architectures with this version of g++."""
+    kits = [parsed(version) for version in versions]
+    able = fitting = [kit for kit in kits if kit.major == wanted]
+    if not fitting:
+        named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
+        return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
+    for number, architecture in enumerate(architectures):
+        able = [kit for kit in able if _compiles(kit, architecture, limits)]
+        if not able:
+            alone = not any(_compiles(kit, architecture, limits) for kit in fitting)
+            asked = architecture if alone else " and ".join(architectures[: number + 1])
+            known = ", ".join(map(str, fitting))
+            return f"the nvcc of CUDA {known} that is here does not compile for {asked}"
+    refusals = [_gcc(kit, compiler, limits) for kit in able]
+    return None if None in refusals else refusals[-1]
+
+
 def _compiles(kit: Version, architecture: str, known: tuple[ToolkitLimits, ...]) -> bool:
     """Tell whether a toolkit knows an architecture; one that the catalogue does not know may do so."""
-    minor = Version(f"{kit.major}.{kit.minor}")
-    for limits in known:
-        if limits.first <= minor <= limits.last:
-            reach = capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
-            return reach and architecture not in limits.lacks
-    return True
+    limits = _limits(kit, known)
+    if limits is None:
+        return True
+    reach = capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
+    return reach and architecture not in limits.lacks
+
+
+def _gcc(kit: Version, compiler: str, known: tuple[ToolkitLimits, ...]) -> str | None:
+    """Say why a toolkit does not take a g++: torch refuses it before nvcc does."""
+    limits = _limits(kit, known)
+    if limits is None or not compiler:
+        return None
+    major = parsed(compiler).major
+    if limits.gcc is not None and major > limits.gcc:
+        taken, other = f"up to {limits.gcc}", f"g++ {limits.gcc} or older"
+    elif limits.gcc_minimum is not None and major < limits.gcc_minimum:
+        taken, other = f"from {limits.gcc_minimum} on", f"g++ {limits.gcc_minimum} or newer"
+    else:
+        return None
+    return f"the nvcc of CUDA {kit} takes gcc {taken}, here is g++ {compiler}: put {other} first on PATH"
+
+
+def _limits(kit: Version, known: tuple[ToolkitLimits, ...]) -> ToolkitLimits | None:
+    minor = parsed(f"{kit.major}.{kit.minor}")
+    return next((limits for limits in known if limits.first <= minor <= limits.last), None)
+
+
+@lru_cache(maxsize=256)
+def _extensions(
+    torch: Version, architectures: tuple[str, ...], known: tuple[TorchArchitectures, ...]
+) -> str | None:
+    """Say for which architecture a release of torch lets nothing be compiled, whatever nvcc knows."""
+    for row in known:
+        if row.torch.contains(torch):
+            for architecture in architectures:
+                if architecture not in row.architectures:
+                    return f"this torch takes no {architecture} in TORCH_CUDA_ARCH_LIST: it builds no ops for it"
+    return None
 
 
 def _breaks(candidate: Candidate, situation: Situation) -> str | None:
@@ -238,7 +291,7 @@ def _breaks(candidate: Candidate, situation: Situation) -> str | None:
     for found in candidate.breaks:
         if found.reject:
             return f"{found.effect} ({found.id})"
-    if request.torch or request.python or request.wanted or request.accepts_cautions:
+    if request.torch or request.python or request.accepts_cautions:
         return None
     for found in candidate.breaks:
         if found.caution:
@@ -255,14 +308,22 @@ OPS_RULES: tuple[tuple[str, Callable[[Candidate, Situation], str | None]], ...] 
 TORCH_PAGE = "torch page"
 
 
-def torch_page(build: TorchBuild, situation: Situation, addresses: tuple[tuple[str, str], ...]) -> str | None:
+def torch_page(
+    build: TorchBuild,
+    situation: Situation,
+    addresses: tuple[tuple[str, str], ...],
+    dead: frozenset[str] = frozenset(),
+) -> str | None:
     """Say why the pages of torch's own index exclude a build, where they do.
 
-    ``addresses`` are the pages by distribution; one that was not read excludes nothing here.
+    ``addresses`` are the pages by distribution; one that was not read excludes nothing here, unless its host
+    is ``dead``.
     """
     for (name, version), (_, address) in zip(build.files, addresses, strict=True):
         page = situation.pages.get(address)
         if page is None:
+            if dead and host_of(address) in dead and not situation.request.trusts_catalog:
+                return f"{build.source} cannot be reached"
             continue
         if page.error:
             if situation.request.trusts_catalog and not page.missing:

@@ -1,8 +1,9 @@
 """Sift the candidates by the rules, and order those that are left.
 
 Preferred, in this order: prebuilt ops over built ones; the family's proven sets; an interpreter that is here
-over one to be fetched; fewer cautions; the proven set that stands first; torch from where its files are known
-to be; for a machine without a GPU the smaller ``cpu`` build; the default index; newer over older.
+over one to be fetched; fewer cautions; the proven set that stands first; without a GPU the smaller ``cpu``
+build; newer over older; and of one release of torch the build whose files are known to be there, then the
+default index.
 """
 
 from __future__ import annotations
@@ -64,9 +65,10 @@ class Selection:
         for key, builds in self._excluded.items():
             excluded[key] = list(builds)
         possible: list[Candidate] = []
+        dead = situation.dead_hosts
         for build in self._builds:
             addresses = torch_addresses(build, situation)
-            reason = torch_page(build, situation, addresses) if addresses else None
+            reason = torch_page(build, situation, addresses, dead) if addresses else None
             if reason is not None:
                 excluded.setdefault((TORCH_PAGE, reason), []).append(build)
                 continue
@@ -81,7 +83,7 @@ class Selection:
                 else:
                     excluded.setdefault(objection, []).append(candidate)
             if not found_any and situation.request.may_use_prebuilt:
-                for reason in offers.absence(build):
+                for reason in self._absence(build, offers):
                     excluded.setdefault(("ops page", reason), []).append(build)
         possible.sort(key=self.rank)
         told = [
@@ -116,14 +118,15 @@ class Selection:
         offers = Offers(situation)
         weighed: list[tuple[int, tuple[object, ...], str, tuple[tuple[str, str], ...]]] = []
         codes = self._buildable_codes()
+        dead = situation.dead_hosts
         for build in torch_builds(situation):
             against = tuple(self._judge.objections(build))
             addresses = torch_addresses(build, situation)
-            reason = torch_page(build, situation, addresses) if addresses else None
+            reason = torch_page(build, situation, addresses, dead) if addresses else None
             if reason is not None:
                 against = (*against, (TORCH_PAGE, reason))
             joined = list(self._joined(build, offers, confirmed=True, codes=codes))
-            absent = list(offers.absence(build)) if situation.request.may_use_prebuilt else []
+            absent = list(self._absence(build, offers)) if situation.request.may_use_prebuilt else []
             if not joined or (absent and all(one.offer is None for one in joined)):
                 why = next(iter(absent), "nothing accepts these ops")
                 place = self.rank(joined[0]) if joined else ()
@@ -135,7 +138,7 @@ class Selection:
                 words = candidate.described(self.family)
                 weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
         # That the cpu variant leaves a GPU unused is told as a way out, not as what is nearest.
-        weighed = [one for one in weighed if ("cuda", UNUSED_GPU) not in one[3]]
+        weighed = [one for one in weighed if ("cuda", UNUSED_GPU) not in one[3]] or weighed
         fewest = min((count for count, _, _, _ in weighed), default=0)
         near = sorted((one for one in weighed if one[0] == fewest), key=lambda one: one[1])
         groups: dict[tuple[str, str], list[str]] = {}
@@ -143,6 +146,17 @@ class Selection:
             key = (", ".join(rule for rule, _ in objections), "; ".join(reason for _, reason in objections))
             groups.setdefault(key, []).append(words)
         return [*_told(groups), *self.codes.rejections]
+
+    def _absence(self, build: TorchBuild, offers: Offers) -> Iterator[str]:
+        """Say of each source why nothing of it can be had for a build."""
+        found: dict[str, list[str]] = {}
+        for offer in offers.of(build):
+            found.setdefault(offer.source, []).append(str(offer.version))
+        for source, versions in found.items():
+            ops = self.family.ops.distribution
+            named = ", ".join(versions)
+            yield f"{source} has {ops} {named} for this torch and variant, which nothing here accepts"
+        yield from offers.absence(build, but=found)
 
     def rank(self, candidate: Candidate) -> tuple[object, ...]:
         """Give what candidates are ordered by; the smallest is the best."""
@@ -153,11 +167,11 @@ class Selection:
             self._distance(build),
             sum(found.caution for found in candidate.breaks),
             0 if proof is None else self.family.proven.index(proof),
-            not candidate.torch_confirmed,
             not self.situation.gpus and build.variant != "cpu",
-            build.source != DEFAULT_INDEX,
             newest_first(build.release.version),
             candidate.code.age,
+            not candidate.torch_confirmed,
+            build.source != DEFAULT_INDEX,
             0 if build.variant == "cpu" else -int(build.variant.removeprefix("cu")),
             tuple(-int(number) for number in (build.python or "0").split(".")),
         )

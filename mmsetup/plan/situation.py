@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from packaging.version import Version
 
@@ -11,7 +12,7 @@ from mmsetup.catalog import Catalog, Family, Page
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Gpu, Machine
 
-__all__ = ["Situation", "platform_of"]
+__all__ = ["Situation", "host_of", "platform_of"]
 
 _SYSTEMS = {"linux": "linux", "windows": "windows", "darwin": "macos"}
 _PROCESSORS = {
@@ -52,10 +53,9 @@ class Situation:
         return Version(libc.version) if libc is not None and libc.name == "glibc" else None
 
     @property
-    def toolkit_majors(self) -> tuple[int, ...]:
-        """Give the major versions of CUDA that an nvcc is here for."""
-        kits = self.machine.toolkits
-        return tuple(sorted({Version(kit.version).major for kit in kits if kit.nvcc is not None}))
+    def dead_hosts(self) -> frozenset[str]:
+        """Give the hosts that could not be reached: what else they hold cannot be had either."""
+        return frozenset(host_of(page.url) for page in self.pages.values() if page.unreachable)
 
     @property
     def ops_sources(self) -> Iterable[str]:
@@ -63,6 +63,11 @@ class Situation:
         ops, wanted = self.family.ops.distribution, self.request.sources
         serving = (source.name for source in self.catalog.sources if ops in source.distributions)
         return [name for name in serving if not wanted or name in wanted]
+
+
+def host_of(address: str) -> str:
+    """Give the host that an address names."""
+    return urlsplit(address).netloc
 
 
 def platform_of(machine: Machine) -> str:

@@ -209,3 +209,15 @@ def test_a_source_distribution_is_asked_for_without_being_run(
     assert (found.filename, found.sha256) == ("mmcv-full-1.7.2.tar.gz", digest)
     assert found.url == httpserver.url_for("/files/mmcv-full-1.7.2.tar.gz")
     assert not any(request.path.startswith("/files/") for request, _ in httpserver.log)
+
+
+@pytest.mark.parametrize(
+    ("glibc", "platform"), [("2.17", "2_17"), ("2.27", "2_17"), ("2.31", "2_31"), ("2.41", "2_40")]
+)
+def test_the_platform_for_a_c_library_is_none_that_needs_a_newer_one(glibc: str, platform: str) -> None:
+    assert uv.platform_for(glibc) == f"x86_64-manylinux_{platform}"
+
+
+def test_a_c_library_that_uv_does_not_know_is_refused() -> None:
+    with pytest.raises(LockError, match=r"glibc 2\.12"):
+        uv.platform_for("2.12")

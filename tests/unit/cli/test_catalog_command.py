@@ -63,6 +63,10 @@ def test_the_summary_fits_a_screen() -> None:
     assert all(family.name in words for family in catalog.families)
 
 
+def test_no_subcommand_shows_the_summary() -> None:
+    assert told() == told("show")
+
+
 def test_the_summary_as_a_document() -> None:
     catalog, found = load(), document("show")
     assert found["digest"] == catalog.digest
@@ -160,6 +164,21 @@ def test_an_update_is_told_with_the_sha256_to_pin_and_used(copy: Path, state: Pa
     }
     assert document("show")["copy"] is None
     assert told("update", "--bundled") == "there was no copy\n"
+
+
+@pytest.mark.parametrize("name", ["gpus.json", "vendors.toml", "openmim.toml", "builds.toml"])
+def test_a_copy_in_use_that_was_damaged_is_a_fault(copy: Path, name: str) -> None:
+    told("update", "--from", str(copy))
+    used = Path(document("show")["folder"])
+    with (used / name).open("a") as file:
+        file.write("[[[")
+    error = refused(CatalogError, "check")
+    assert error.exit_code == 15
+    (fault,) = error.evidence
+    assert fault.startswith(f"{name}: ")
+    assert "mmsetup catalog update --bundled" in error.remedy
+    told("update", "--bundled")
+    assert told("check").startswith(f"no contradiction in {sums.DATA}")
 
 
 @pytest.mark.parametrize(

@@ -407,9 +407,9 @@ def test_offline_a_plan_is_answered_from_the_catalogue(told: Callable[..., dict[
     )
     made = told(*words)
     assert made["schema"] == "mmsetup.plan/2"
-    assert (made["family"], made["variant"]) == ("mmcv-full", "cu117")
-    assert made["ops"]["page"] == "https://download.openmmlab.com/mmcv/dist/cu117/torch1.13.0/index.html"
-    assert made["unconfirmed"] == ["mmcv-full"]
+    assert (made["family"], made["variant"]) == ("mmcv-full", "cu118")
+    assert made["ops"]["page"] == "https://download.openmmlab.com/mmcv/dist/cu118/torch2.0.0/index.html"
+    assert made["unconfirmed"] == ["mmcv-full", "torch", "torchvision"]
     assert made["project"] is None
     assert {"pretended: --gpu 'RTX 3090'", "pretended: --glibc 2.31"} <= set(made["notes"])
 

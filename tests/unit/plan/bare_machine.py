@@ -9,6 +9,7 @@ from typing import Any
 
 from mmsetup.catalog import IndexFile, Page
 from mmsetup.probe.machine import (
+    Compiler,
     Cpu,
     Disk,
     Driver,
@@ -38,6 +39,10 @@ def gpus(*architectures: str) -> tuple[Gpu, ...]:
 def toolkit(version: str, *, nvcc: bool = True) -> Toolkit:
     path = Path(f"/usr/local/cuda-{version}")
     return Toolkit(path, version, path / "bin/nvcc" if nvcc else None)
+
+
+def compiler(version: str, name: str = "g++") -> Compiler:
+    return Compiler(name, Path("/usr/bin") / name, version)
 
 
 def driver(version: str) -> Driver:

@@ -9,7 +9,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from bare_machine import BARE, driver, python, toolkit
+from bare_machine import BARE, compiler, driver, python, toolkit
 from hypothesis import strategies as st
 from raw_catalog import Data, Entry, read_data
 
@@ -244,11 +244,14 @@ def machines(catalog: Catalog) -> st.SearchStrategy[Machine]:
         toolkits=st.lists(
             st.builds(
                 lambda version, nvcc: toolkit(version, nvcc=nvcc),
-                st.sampled_from(["10.2", "11.7", "12.4", "13.0"]),
+                st.sampled_from(["10.2", "11.1", "11.7", "11.8", "12.4", "12.8", "13.0"]),
                 mostly(True, False, times=5),
             ),
-            max_size=2,
+            max_size=3,
         ).map(tuple),
+        compilers=st.sampled_from(
+            [(), *((compiler(version),) for version in ("5.4.0", "8.5.0", "11.4.0", "12.2.0", "14.1.0"))]
+        ),
         interpreters=interpreters.map(tuple),
     )
     platform = mostly("", "windows-x86_64", "windows-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64")

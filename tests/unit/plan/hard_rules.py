@@ -197,19 +197,34 @@ class HardRules:
         if self.platform != "linux-x86_64":
             yield "builds are for Linux on x86-64"
         if found.uses_gpus and not any(self._compiles(kit, found) for kit in self.machine.toolkits):
-            yield f"no nvcc builds for {found.variant} and these GPUs"
+            yield f"no nvcc builds for {found.variant} and these GPUs with the g++ that is here"
+        for gpu in found.served if found.uses_gpus else ():
+            if gpu.architecture and gpu.architecture not in self._built_by(found.torch):
+                yield f"torch {found.torch} builds nothing for {gpu.architecture}"
 
     def _compiles(self, kit: Toolkit, found: Combination) -> bool:
         version = parsed(kit.version)
         if kit.nvcc is None or version.major != parsed(cuda_of(found.variant)).major:
             return False
+        wanted = [gpu.architecture for gpu in found.served if gpu.architecture]
         return all(
-            compute(row["lowest"]) <= compute(gpu.architecture) <= compute(row["highest"])
+            self._takes_gcc(row)
+            and all(
+                compute(row["lowest"]) <= compute(name) <= compute(row["highest"])
+                and name not in row.get("lacks", ())
+                for name in wanted
+            )
             for row in self.data["drivers"]["limits"]
             if parsed(row["first"]).release <= version.release[:2] <= parsed(row["last"]).release
-            for gpu in found.served
-            if gpu.architecture
         )
+
+    def _takes_gcc(self, row: Entry) -> bool:
+        here = [int(tool.version.split(".")[0]) for tool in self.machine.compilers if tool.name == "g++"]
+        return all(row.get("gcc_minimum", 0) <= major <= row.get("gcc", major) for major in here)
+
+    def _built_by(self, torch: str) -> list[str]:
+        rows = self.data["drivers"]["torch_architectures"]
+        return [name for row in rows if admits(row["torch"], torch) for name in row["architectures"]]
 
     def _of_prebuilt_ops(self, found: Combination) -> Iterator[str]:
         if found.ops_origin not in self.serving:
@@ -310,7 +325,7 @@ class HardRules:
     @property
     def _accepts_cautions(self) -> bool:
         request = self.request
-        return bool(request.accepts_cautions or request.torch or request.python or request.wanted)
+        return bool(request.accepts_cautions or request.torch or request.python)
 
     def interpreters(self, python: str) -> list[Interpreter]:
         """Give those that are here and may be used."""

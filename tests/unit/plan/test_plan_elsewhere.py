@@ -164,7 +164,7 @@ def test_a_plan_for_another_machine_says_that_it_was_pretended(there: There, cat
         ({"gpus": ["H100"], "driver": "535.104.05"}, "mmcv", "cu121"),
         ({"gpus": ["V100"], "driver": "580.95.05"}, "mmcv", "cu1"),
         ({"gpus": ["RTX 5090"], "driver": "580.95.05"}, "onedl", "cu128"),
-        ({"gpus": ["none"]}, "mmcv-full", "cu117"),
+        ({"gpus": ["none"]}, "mmcv-full", "cpu"),
         ({"platform": "macos-arm64"}, "mmcv", "cpu"),
         ({"platform": "windows-x86_64", "gpus": ["RTX 4090"], "driver": "551.61"}, "mmcv", "cu1"),
         ({"platform": "windows-x86_64"}, "mmcv", "cpu"),

@@ -151,7 +151,7 @@ PASS: list[tuple[str, dict[str, Any]]] = [
     ("prebuilt", {"offer": offered(sass=("sm_80",)), "machine": on(**GPU)}),
     ("prebuilt", {"offer": offered(sass=("sm_70",)), "variant": "cpu", "machine": on(**GPU)}),
     ("prebuilt", {"offer": offered(sass=None), "machine": on(**GPU)}),
-    ("prebuilt", {"offer": offered("a file that was listed", glibc="2.39")}),
+    ("prebuilt", {"offer": offered("mmcv_full-1.7.2-cp310-cp310-manylinux1_x86_64.whl", glibc="2.39")}),
     ("build", {}),
     ("build", {"machine": on(**GPU)}),
     ("build", {"machine": on(**GPU | {"toolkits": (toolkit("11.0"), toolkit("11.7"))})}),
@@ -162,7 +162,6 @@ PASS: list[tuple[str, dict[str, Any]]] = [
     ("breaks", {"breaks": (broken(),)}),
     ("breaks", {"breaks": (broken(caution=True),), "request": Request(torch="1.13")}),
     ("breaks", {"breaks": (broken(caution=True),), "request": Request(python="3.10")}),
-    ("breaks", {"breaks": (broken(caution=True),), "request": Request(wanted=("mmcv-full==1.7.2",))}),
     ("breaks", {"breaks": (broken(caution=True),), "request": Request(accepts_cautions=True)}),
     (TORCH_PAGE, {"source": "pytorch"}),
 ]

@@ -166,11 +166,9 @@ def test_no_page_is_computed_beside_a_torch_that_was_not_released(version: str) 
         request_beside(beside(version), Request())
 
 
-def test_beside_a_released_torch_and_with_a_torch_asked_for_pages_are_computed() -> None:
+def test_beside_a_released_torch_pages_are_computed() -> None:
     request = request_beside(beside("2.4.1+cu124"), Request())
     assert (request.torch, request.cuda) == ("2.4.1", "cu124")
-    request = request_beside(beside("2.4.0a0+07cecf4", vendor=True), Request(torch="2.4"))
-    assert (request.torch, request.cuda) == ("2.4", "")
 
 
 def test_slices_and_wsl_are_told(planned: Planned) -> None:
