@@ -7,7 +7,6 @@ finds the copy before or the one after, and never half of one.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -18,12 +17,15 @@ from pathlib import Path
 import platformdirs
 
 from mmsetup.catalog.sums import FILES, SUMS
+from mmsetup.errors import CatalogError
 from mmsetup.files import STATE_ELSEWHERE, writing
 from mmsetup.paths import state_folder
 
-__all__ = ["Copy", "forget_copy", "keep_copy", "kept_copy"]
+__all__ = ["WITHOUT_COPY", "Copy", "forget_copy", "keep_copy", "kept_copy"]
 
-_LOG = logging.getLogger(__name__)
+WITHOUT_COPY = "mmsetup catalog update --bundled  # goes back to what mmsetup brings"
+"""The command that mends whatever is wrong with a copy."""
+
 _SCHEMA = 1
 _RECORD = "copy.json"
 _MOST_BYTES = 1 << 16
@@ -45,15 +47,20 @@ class Copy:
 
 
 def kept_copy() -> Copy | None:
-    """Give the copy that was put in place; a record that cannot be read is left alone, with a note."""
+    """Give the copy that was put in place.
+
+    Raises:
+        CatalogError: its record cannot be read.
+    """
     record = _place() / _RECORD
     try:
         return _recorded(record)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _LOG.warning("the record of the catalogue's copy, %s, cannot be read (%s): not used", record, error)
-        return None
+        raise CatalogError(
+            f"the record of the catalogue's copy, {record}, cannot be read ({error})", remedy=WITHOUT_COPY
+        ) from error
 
 
 def _recorded(record: Path) -> Copy:

@@ -8,14 +8,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from packaging.specifiers import SpecifierSet
 
-from mmsetup.catalog import entries
+from mmsetup.catalog import builds, entries, mim, vendors
 from mmsetup.catalog.contradictions import contradictions, of_gates
-from mmsetup.catalog.copies import Copy, kept_copy
+from mmsetup.catalog.copies import WITHOUT_COPY, Copy, kept_copy
 from mmsetup.catalog.gpus import gpu_model
 from mmsetup.catalog.model import Catalog, Targets
 from mmsetup.catalog.sums import DATA, FILES
@@ -26,10 +27,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["bundled_date", "in_use", "load", "proven"]
+__all__ = ["bundled_date", "copy_in_use", "folder_in_use", "in_use", "load", "proven"]
 
 _LOG = logging.getLogger(__name__)
 _NO_TARGETS = Targets(SpecifierSet(), SpecifierSet())
+# Each is read by one stage alone, and no part of the values that all have.
+_OF_ONE_STAGE: Mapping[str, Callable[[Mapping[str, Any], list[str]], object]] = {
+    vendors.FILE: vendors.made,
+    mim.FILE: mim.made,
+    builds.FILE: builds.made,
+}
 T = TypeVar("T")
 
 
@@ -51,27 +58,69 @@ def in_use() -> tuple[Catalog, Copy | None]:
     Raises:
         CatalogError: what mmsetup brings has a fault.
     """
+    try:
+        found = copy_in_use()
+    except CatalogError as error:
+        _LOG.warning("%s; mmsetup catalog check says more: not used", error)
+        found = None
+    return found or (_catalog(DATA), None)
+
+
+def copy_in_use() -> tuple[Catalog, Copy] | None:
+    """Read the copy that was put in place; there may be none, or one that what mmsetup brings has overtaken.
+
+    Raises:
+        CatalogError: it is not as it was put in place, or has a fault; ``evidence`` lists every fault.
+    """
     copy = kept_copy()
     if copy is None:
-        return _catalog(DATA), None
+        return None
+    if copy.date <= (bundled := bundled_date()):
+        _LOG.warning(
+            "the copy of the catalogue in %s (%s) is not newer than what mmsetup brings (%s): not used",
+            copy.folder,
+            copy.date,
+            bundled,
+        )
+        return None
+    return _of_copy(copy), copy
+
+
+def folder_in_use() -> Path:
+    """Give the folder of the catalogue that :func:`in_use` reads, without the note in the log.
+
+    A copy is read once in a process: each has a folder of its own, and the newest is asked for each time.
+    """
     try:
-        bundled = bundled_date()
-        if copy.date <= bundled:
-            _LOG.warning(
-                "the copy of the catalogue in %s (%s) is not newer than what mmsetup brings (%s): not used",
-                copy.folder,
-                copy.date,
-                bundled,
-            )
-            return _catalog(DATA), None
-        found = _catalog(copy.folder)
-    except CatalogError as error:
-        _LOG.warning("%s: not used", error)
-        return _catalog(DATA), None
+        copy = kept_copy()
+    except CatalogError:
+        return DATA
+    return DATA if copy is None else _folder_of(copy)
+
+
+@lru_cache(maxsize=4)
+def _folder_of(copy: Copy) -> Path:
+    if copy.date <= bundled_date():
+        return DATA
+    try:
+        _of_copy(copy)
+    except CatalogError:
+        return DATA
+    return copy.folder
+
+
+def _of_copy(copy: Copy) -> Catalog:
+    found = _catalog(copy.folder)
     if (found.digest, found.date) != (copy.digest, copy.date):
-        _LOG.warning("the copy of the catalogue in %s was changed: not used", copy.folder)
-        return _catalog(DATA), None
-    return found, copy
+        raise CatalogError(
+            f"the copy of the catalogue in {copy.folder} was changed",
+            evidence=[
+                f"put in place: {copy.date}, sha256 {copy.digest}",
+                f"found: {found.date}, sha256 {found.digest}",
+            ],
+            remedy=WITHOUT_COPY,
+        )
+    return found
 
 
 def proven(folder: Path) -> Catalog:
@@ -120,13 +169,12 @@ def _catalog(folder: Path, *, thorough: bool = False) -> Catalog:
     if len(contents) == len(FILES):
         faults.extend(contradictions(catalog, thorough=True) if thorough else contradictions(catalog))
         faults.extend(of_gates(catalog, without))
+    reader.prove(_OF_ONE_STAGE)
     if faults:
         raise CatalogError(
             f"the catalogue in {folder} has {len(faults)} fault(s)",
             evidence=faults,
-            remedy="python3 -m pip install --force-reinstall mmsetup"
-            if folder == DATA
-            else "mmsetup catalog update --bundled  # goes back to what mmsetup brings",
+            remedy="python3 -m pip install --force-reinstall mmsetup" if folder == DATA else WITHOUT_COPY,
         )
     return catalog
 
@@ -195,6 +243,13 @@ class _Reader:
         if name not in self._contents:
             return None
         return self._made(f"{name}: {key}", self._contents[name].get(key), make)
+
+    def prove(self, readers: Mapping[str, Callable[[Mapping[str, Any], list[str]], object]]) -> None:
+        for name, make in readers.items():
+            faults: list[str] = []
+            if name in self._contents:
+                make(self._contents[name], faults)
+            self._faults.extend(f"{name}: {fault}" for fault in faults)
 
     def _made(self, place: str, entry: Any, make: Callable[[Mapping[str, Any]], T]) -> T | None:
         try:

@@ -27,6 +27,9 @@ FILES = (
     "families.toml",
     "sources.toml",
     "breaks.toml",
+    "vendors.toml",
+    "openmim.toml",
+    "builds.toml",
 )
 """The files that make up a catalogue."""
 

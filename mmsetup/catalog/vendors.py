@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mmsetup.errors import CatalogError
+from mmsetup.catalog.tables import each, table, text, texts
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+__all__ = ["FILE", "Chip", "JetPack", "JetsonOps", "Vendors", "made", "vendors"]
 
-__all__ = ["Chip", "JetPack", "JetsonOps", "Vendors", "vendors"]
-
-_FILE = Path(__file__).with_name("data") / "vendors.toml"
-T = TypeVar("T")
+FILE = "vendors.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,80 +66,45 @@ class Vendors:
         return next((known.gpu for known in self.chips if known.name == chip), "")
 
 
-@cache
-def vendors(file: Path = _FILE) -> Vendors:
-    """Read the data.
+def vendors(file: Path | None = None) -> Vendors:
+    """Read the data: those of the catalogue in use, or of ``file``.
 
     Raises:
         CatalogError: the file is missing or malformed; ``evidence`` lists every fault.
     """
-    faults: list[str] = []
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        document, faults = {}, [f"{file.name}: {error}"]
-    found = Vendors(
-        jetpacks=tuple(_each(document, "jetpacks", _jetpack, faults)),
-        chips=tuple(_each(document, "chips", _chip, faults)),
-        ops=tuple(_each(document, "ops", _ops, faults)),
+    from mmsetup.catalog.load import folder_in_use  # noqa: PLC0415 (which proves this file as well)
+
+    return _vendors(file or folder_in_use() / FILE)
+
+
+@cache
+def _vendors(file: Path) -> Vendors:
+    return table(file, made)
+
+
+def made(document: Mapping[str, Any], faults: list[str]) -> Vendors:
+    """Make the values of a document; what is wrong with it is added to ``faults``."""
+    return Vendors(
+        jetpacks=tuple(each(document, "jetpacks", _jetpack, faults)),
+        chips=tuple(each(document, "chips", _chip, faults)),
+        ops=tuple(each(document, "ops", _ops, faults)),
     )
-    if faults:
-        raise CatalogError(
-            f"{file} has {len(faults)} fault(s)",
-            evidence=faults,
-            remedy="install mmsetup again: python3 -m pip install --force-reinstall mmsetup",
-        )
-    return found
-
-
-def _each(
-    document: Mapping[str, Any], key: str, make: Callable[[Mapping[str, Any]], T], faults: list[str]
-) -> Iterator[T]:
-    entries = document.get(key, [])
-    if not isinstance(entries, list) or (document and not entries):
-        faults.append(f"{key} is no list of entries")
-        return
-    for number, entry in enumerate(entries):
-        made = _made(make, entry, f"{key}[{number}]", faults)
-        if made is not None:
-            yield made
-
-
-def _made(
-    make: Callable[[Mapping[str, Any]], T], entry: Mapping[str, Any], place: str, faults: list[str]
-) -> T | None:
-    try:
-        return make(entry)
-    except KeyError as error:
-        faults.append(f"{place}: {error} is missing")
-    except (TypeError, ValueError) as error:
-        faults.append(f"{place}: {error}")
-    return None
 
 
 def _jetpack(entry: Mapping[str, Any]) -> JetPack:
-    return JetPack(*(_text(entry, key) for key in ("linux", "jetpack", "container", "certainty", "source")))
+    return JetPack(*(text(entry, key) for key in ("linux", "jetpack", "container", "certainty", "source")))
 
 
 def _chip(entry: Mapping[str, Any]) -> Chip:
-    return Chip(*(_text(entry, key) for key in ("name", "gpu", "source")))
+    return Chip(*(text(entry, key) for key in ("name", "gpu", "source")))
 
 
 def _ops(entry: Mapping[str, Any]) -> JetsonOps:
-    torch = entry["torch"]
-    if not isinstance(torch, list) or not torch or not all(isinstance(one, str) and one for one in torch):
-        raise ValueError("torch is no list of texts")
+    torch = texts(entry, "torch")
     return JetsonOps(
-        distribution=_text(entry, "distribution"),
-        jetpack=_text(entry, "jetpack"),
-        torch=tuple(torch),
-        where=_text(entry, "where"),
-        source=_text(entry, "source"),
+        distribution=text(entry, "distribution"),
+        jetpack=text(entry, "jetpack"),
+        torch=torch,
+        where=text(entry, "where"),
+        source=text(entry, "source"),
     )
-
-
-def _text(entry: Mapping[str, Any], key: str) -> str:
-    value = entry[key]
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{key} is no text")
-    return value

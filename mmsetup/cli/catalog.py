@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +12,16 @@ from mmsetup.cli.arguments import Json
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Show what is known about versions, prove it, and take a newer copy.", no_args_is_help=True
-)
+app = typer.Typer(help="Show what is known about versions, prove it, and take a newer copy.")
 
 _SCHEMA = "mmsetup.catalog/1"
+
+
+@app.callback(invoke_without_command=True)
+def summary(context: typer.Context) -> None:
+    """Show what is known about versions, prove it, and take a newer copy."""
+    if context.invoked_subcommand is None:
+        show()
 
 
 @app.command("show")
@@ -70,18 +74,14 @@ def check(
     """Read the catalogue and prove it free of contradictions; every fault is shown."""
     from rich.console import Console
 
-    from mmsetup.catalog.load import in_use, proven
+    from mmsetup.catalog.load import copy_in_use, proven
     from mmsetup.catalog.sums import DATA
-    from mmsetup.errors import CatalogError
     from mmsetup.render.catalog import counts, show_counts
     from mmsetup.render.document import document, dump
 
     if folder is None:
-        # What mmsetup brings may itself have a fault: all of them are told below.
-        with suppress(CatalogError):
-            copy = in_use()[1]
-            folder = copy.folder if copy else None
-        folder = folder or DATA
+        used = copy_in_use()
+        folder = used[1].folder if used else DATA
     catalog = proven(folder)
     if json:
         head = {"date": catalog.date, "digest": catalog.digest, "folder": str(folder)}

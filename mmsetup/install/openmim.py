@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from mmsetup import uv
+from mmsetup.catalog import mim
 from mmsetup.errors import IntegrityError, LockError, MmsetupError, RequestError
 from mmsetup.install.changes import Change, Limit, changes
 from mmsetup.lock import Lock, LockedFile, LockedPackage
 from mmsetup.lock.pylock import packages_of, parse
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 __all__ = ["Company", "company", "digest", "installs", "located", "page_below"]
-
-_DATA = Path(__file__).parents[1] / "catalog" / "data" / "openmim.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ def installs(lock: Lock, ops: str) -> tuple[str, ...]:
     Raises:
         RequestError: ``ops``, the distribution of the compiled ops, is none that openmim knows.
     """
-    known: list[str] = _knowledge()["installs"]
+    known = mim.mim().installs
     if ops not in known:
         raise RequestError(
             f"openmim cannot install {ops}: it knows {', '.join(known)}",
@@ -67,13 +57,12 @@ def installs(lock: Lock, ops: str) -> tuple[str, ...]:
 def page_below(variant: str, torch: str) -> str:
     """Give where below its base address mim looks for the ops of a torch."""
     major, minor, *_ = torch.split(".")
-    page: str = _knowledge()["page"]
-    return page.format(variant=variant, torch=f"{major}.{minor}.0")
+    return mim.mim().page.format(variant=variant, torch=f"{major}.{minor}.0")
 
 
 def digest() -> str:
     """Give the sha256 of what is known of openmim."""
-    return hashlib.sha256(_DATA.read_bytes()).hexdigest()
+    return hashlib.sha256(mim.path().read_bytes()).hexdigest()
 
 
 def company(lock: Lock, python: Path, limits: Sequence[Limit], *, offline: bool = False) -> Company:
@@ -89,7 +78,7 @@ def company(lock: Lock, python: Path, limits: Sequence[Limit], *, offline: bool 
     pins = {package.name: package.version for package in lock.packages}
     needs = _setuptools(lock.python)
     gives_way = "" if needs.admits("setuptools", pins.get("setuptools", "")) else "setuptools"
-    wanted = [*_knowledge()["requires"], needs.requirement]
+    wanted = [*mim.mim().requires, needs.requirement]
     kept = [f"{name}=={version}" for name, version in pins.items() if name != gives_way]
     found = _resolved(wanted, kept, python, offline=offline)
     used = {package.name: package.version for package in found}
@@ -132,16 +121,11 @@ def located(package: LockedPackage, python: Path, *, offline: bool = False) -> L
     )
 
 
-@cache
-def _knowledge() -> dict[str, Any]:
-    return tomllib.loads(_DATA.read_text(encoding="utf-8"))
-
-
 def _setuptools(python: str) -> Limit:
     return next(
-        Limit(row["requirement"], row["reason"])
-        for row in _knowledge()["setuptools"]
-        if SpecifierSet(row["python"]).contains(python)
+        Limit(needed.requirement, needed.reason)
+        for needed in mim.mim().setuptools
+        if needed.python.contains(python)
     )
 
 
@@ -169,7 +153,7 @@ def _alone(pins: Mapping[str, str], python: Path, *, offline: bool) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="mmsetup-mim-") as made:
         folder = Path(made)
         wanted, found = folder / "requirements.in", folder / "requirements.txt"
-        wanted.write_text("\n".join(_knowledge()["requires"]) + "\n", encoding="utf-8")
+        wanted.write_text("\n".join(mim.mim().requires) + "\n", encoding="utf-8")
         found.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()), encoding="utf-8")
         args: list[str | Path] = ["pip", "compile", wanted, "--python", python, "--output-file", found]
         args += ["--quiet", "--no-header", "--no-annotate"]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from werkzeug import Response
 
-from mmsetup.catalog import load, sums
+from mmsetup.catalog import load, mim, sums
+from mmsetup.catalog.builds import keep_apart
 from mmsetup.catalog.copies import Copy, forget_copy, kept_copy
-from mmsetup.catalog.load import bundled_date, in_use
+from mmsetup.catalog.load import bundled_date, copy_in_use, folder_in_use, in_use
 from mmsetup.catalog.update import update
+from mmsetup.catalog.vendors import vendors
 from mmsetup.errors import (
     CatalogError,
     IntegrityError,
@@ -27,6 +29,7 @@ from mmsetup.errors import (
     TargetError,
 )
 from mmsetup.files import sha256
+from mmsetup.install.openmim import digest, page_below
 
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer
@@ -163,6 +166,46 @@ def test_a_damaged_or_outdated_copy_is_left_alone_with_a_note(
     assert catalog == load(sums.DATA)
     (note,) = caplog.messages
     assert note.endswith("not used")
+    assert folder_in_use() == sums.DATA
+
+
+@pytest.mark.parametrize("harm", [damage_file, damage_meaning, damage_folder, damage_record, damage_place])
+def test_a_damaged_copy_is_told_where_it_is_asked_for(make: Make, harm: Callable[[Copy], None]) -> None:
+    harm(update(str(make())))
+    with pytest.raises(CatalogError) as caught:
+        copy_in_use()
+    assert "mmsetup catalog update --bundled" in caught.value.remedy
+    assert caught.value.evidence or "copy.json" in str(caught.value)
+
+
+def test_an_outdated_copy_is_no_fault(make: Make) -> None:
+    age(update(str(make())))
+    assert copy_in_use() is None
+    assert folder_in_use() == sums.DATA
+
+
+def test_what_one_stage_alone_needs_comes_from_the_copy(make: Make) -> None:
+    assert {jetpack.linux for jetpack in vendors().jetpacks} > {"32"}
+    before = mim.mim()
+    origin = make()
+    for name, old, new in (
+        ("openmim.toml", "openmim<=0.3.9", "openmim<=0.3.8"),
+        ("builds.toml", ">=1.7", ">=1.8"),
+    ):
+        text = (origin / name).read_text()
+        assert old in text
+        (origin / name).write_text(text.replace(old, new))
+    sums.renew(origin)
+    copy = update(str(origin))
+    assert folder_in_use() == copy.folder
+    assert [jetpack.linux for jetpack in vendors().jetpacks] == ["32"]
+    assert (before.requires[0], mim.mim().requires[0]) == ("openmim<=0.3.9", "openmim<=0.3.8")
+    assert keep_apart("mmcv-full", "1.7.2") == ()
+    assert page_below("cu117", "1.13.1") == "mmcv/dist/cu117/torch1.13.0/index.html"
+    assert digest() == sha256(origin / "openmim.toml")
+    forget_copy()
+    assert mim.mim() == before
+    assert keep_apart("mmcv-full", "1.7.2") != ()
 
 
 def test_a_damaged_copy_can_be_replaced(make: Make) -> None:
@@ -205,8 +248,8 @@ def test_a_file_that_was_changed_is_refused(make: Make) -> None:
         ("{hash}  /etc/passwd", "'/etc/passwd' is no file of a catalogue"),
         ("{hash}  sub/gpus.json", "'sub/gpus.json' is no file of a catalogue"),
         ("{hash}  gpus.json", "gpus.json stands there twice"),
-        ("\\{hash}  gpus.json", "line 9 is no sha256 and a file name"),
-        ("abc  gpus.json", "line 9 is no sha256 and a file name"),
+        ("\\{hash}  gpus.json", f"line {len(sums.FILES) + 1} is no sha256 and a file name"),
+        ("abc  gpus.json", f"line {len(sums.FILES) + 1} is no sha256 and a file name"),
     ],
 )
 def test_sums_of_something_else_are_refused(make: Make, line: str, words: str) -> None:

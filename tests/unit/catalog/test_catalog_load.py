@@ -111,6 +111,41 @@ def test_all_faults_of_several_files_are_reported_at_once(folder: Path) -> None:
         assert words in found
 
 
+@pytest.mark.parametrize("name", sums.FILES)
+def test_a_file_that_is_not_what_it_should_be_is_a_fault(folder: Path, name: str) -> None:
+    with (folder / name).open("a") as file:
+        file.write("[[[")
+    assert {fault.partition(":")[0] for fault in faults(folder)} == {name}
+    (folder / name).unlink()
+    assert faults(folder) == (f"{name}: cannot be read: No such file or directory",)
+
+
+def test_every_file_of_data_makes_up_the_catalogue() -> None:
+    assert {path.name for path in sums.DATA.iterdir()} == {*sums.FILES, sums.SUMS}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("vendors.toml", 'linux = "32"', "linux = 32", "jetpacks[0]: linux is no text"),
+        ("vendors.toml", 'gpu = "Jetson AGX Orin"', "", "chips[0]: 'gpu' is missing"),
+        ("vendors.toml", '["2.8"]', "[]", "ops[0]: torch is no list of texts"),
+        ("openmim.toml", "requires = [", "needs = [", "'requires' is missing"),
+        ("openmim.toml", 'page = "', 'page = " " # "', "page is no text"),
+        ("openmim.toml", 'python = "<3.12"', 'python = "old"', "setuptools[0]: Invalid specifier: 'old'"),
+        ("openmim.toml", '"setuptools<82"', '"setuptools<"', "setuptools[0]: "),
+        ("builds.toml", 'versions = ">=1.7"', 'versions = "new"', "apart[0]: Invalid specifier: 'new'"),
+        ("builds.toml", 'why = "', 'because = "', "apart[0]: 'why' is missing"),
+    ],
+)
+def test_faults_in_what_one_stage_alone_needs(
+    folder: Path, name: str, old: str, new: str, fault: str
+) -> None:
+    swap(folder / name, old, new)
+    (found,) = faults(folder)
+    assert found.startswith(f"{name}: {fault}")
+
+
 @pytest.mark.parametrize("document", [{}, {"releases": []}, {"releases": "many"}, {"releases": None}])
 def test_a_list_that_is_missing_is_a_fault_and_not_an_empty_catalogue(folder: Path, document: dict) -> None:
     (folder / "torch.json").write_text(json.dumps(document))
