@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -175,6 +175,7 @@ class Selectors:
 
         table = _table(beside_lock=beside_lock)
         python = "" if beside_lock else os.environ.get("MMSETUP_OVERRIDE_PYTHON", "")
+        offline = self.offline or bool(table.offline)
         build = self.build if self.build is not None else table.build
         prebuilt = self.prebuilt if self.prebuilt is not None else table.prebuilt
         return Request(
@@ -182,17 +183,22 @@ class Selectors:
             python=self.python or python or table.python,
             torch=self.torch or table.torch,
             cuda=self.cuda or table.cuda,
-            wanted=tuple(self.wanted or table.requirements),
-            without=tuple(self.without or ()),
+            wanted=tuple(self.wanted or _but(table.requirements, self.without or ())),
+            without=tuple(self.without or table.without),
             sources=tuple(self.source or table.source),
             may_build=build is not False,
             may_use_prebuilt=prebuilt is not False,
-            may_fetch_python=trusts_catalog or not self.offline,
-            offline=self.offline,
+            may_fetch_python=trusts_catalog or not offline,
+            offline=offline,
             mirrors=_mirrors(self.mirror or [], catalog, table),
             trusts_catalog=trusts_catalog,
-            forward_compatibility=self.cuda_compat,
+            forward_compatibility=self.cuda_compat or bool(table.cuda_compat),
         )
+
+    @property
+    def is_offline(self) -> bool:
+        """Tell whether the network is not to be used, by an option or by the project's table."""
+        return self.offline or bool(_table(beside_lock=False).offline)
 
     def machine(self, here: Machine, catalog: Catalog, *, beside_lock: bool = False) -> Machine:
         """Give the machine to plan for: this one, but for what was said of another.
@@ -226,7 +232,8 @@ class Selectors:
         machine = self.machine(here, catalog, beside_lock=beside_lock)
         if self.project is None:
             return request, machine, None
-        request, answer = for_project(self.project, request, machine, catalog, named=bool(self.family))
+        named = bool(self.family or _table(beside_lock=beside_lock).family)
+        request, answer = for_project(self.project, request, machine, catalog, named=named)
         return request, machine, answer
 
 
@@ -260,6 +267,15 @@ def _table(*, beside_lock: bool) -> Settings:
 
     found = settings(Path())
     return found.beside_lock() if beside_lock else found
+
+
+def _but(lines: Iterable[str], without: Iterable[str]) -> list[str]:
+    """Give the requirements of the project's table but for those that an option leaves out."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    names = {canonicalize_name(name) for name in without}
+    return [line for line in lines if canonicalize_name(Requirement(line).name) not in names]
 
 
 def _mirrors(asked: list[str], catalog: Catalog, table: Settings) -> dict[str, str]:

@@ -27,7 +27,7 @@ def command(
     from mmsetup.render.plan import show_plan, show_wish
 
     catalog = load()
-    request, machine, wish = selectors.resolved(catalog, probe(), trusts_catalog=selectors.offline)
+    request, machine, wish = selectors.resolved(catalog, probe(), trusts_catalog=selectors.is_offline)
     made, _ = planned(request, machine, catalog, fetch_python=False)
     if json:
         typer.echo(dump(document("mmsetup.plan/2", made, project=wish)))

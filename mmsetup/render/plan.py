@@ -62,7 +62,7 @@ def show_wish(answer: ProjectAnswer, console: Console) -> None:
     for words, lines in (("kept", answer.kept), ("not possible here, so left free", answer.dropped)):
         if lines:
             console.print(f"  versions {words}: {escape(', '.join(lines))}", highlight=False, soft_wrap=True)
-    for note in wish.notes:
+    for note in answer.notes:
         console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
     console.print()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import mmsetup.payload
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import Recipe
 from mmsetup.probe.machine import Cpu, Disk, Interpreter, Libc, Machine, Memory, OperatingSystem
@@ -111,3 +115,12 @@ def sdist(tmp_path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def payload() -> Iterator[Callable[[str], ModuleType]]:
+    """Load a script of ``mmsetup/payload`` by its name; they import one another by theirs."""
+    folder = str(Path(mmsetup.payload.__file__).parent)
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)

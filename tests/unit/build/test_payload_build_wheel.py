@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-import mmsetup.payload
 
 DEBIAN = "-Wsign-compare -DNDEBUG -g -fwrapv -O2 -Wall -g -fstack-protector-strong"
 
 
 @pytest.fixture
-def payload():
-    path = Path(mmsetup.payload.__file__).with_name("build_wheel.py")
-    spec = importlib.util.spec_from_file_location("build_wheel_payload", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def without_debug(without_debug):
+    return payload("build_wheel").without_debug
 
 
-def test_only_debug_symbols_are_taken_out(payload):
-    changed = payload.without_debug({"CFLAGS": DEBIAN, "OPT": "-g -O2", "LDSHARED": "gcc -shared -g"}, ["-w"])
+def test_only_debug_symbols_are_taken_out(without_debug):
+    changed = without_debug({"CFLAGS": DEBIAN, "OPT": "-g -O2", "LDSHARED": "gcc -shared -g"}, ["-w"])
     assert changed["CFLAGS"] == "-Wsign-compare -DNDEBUG -fwrapv -O2 -Wall -fstack-protector-strong -w"
     assert changed["OPT"] == "-O2"
     assert changed["LDSHARED"] == "gcc -shared -Wl,-s"
 
 
 @pytest.mark.parametrize("flag", ["-g", "-g1", "-g3", "-ggdb", "-ggdb3", "-gdwarf-4", "-gsplit-dwarf"])
-def test_every_way_to_ask_for_debug_symbols(payload, flag):
-    assert payload.without_debug({"CFLAGS": f"-O3 {flag} -DNDEBUG"}, [])["CFLAGS"] == "-O3 -DNDEBUG"
+def test_every_way_to_ask_for_debug_symbols(without_debug, flag):
+    assert without_debug({"CFLAGS": f"-O3 {flag} -DNDEBUG"}, [])["CFLAGS"] == "-O3 -DNDEBUG"
 
 
 @pytest.mark.parametrize("flags", ["-Wall", "-O0 -Wall", "-Os", ""])
-def test_optimisation_and_assertions_are_put_right(payload, flags):
-    words = payload.without_debug({"CFLAGS": flags}, [])["CFLAGS"].split()
+def test_optimisation_and_assertions_are_put_right(without_debug, flags):
+    words = without_debug({"CFLAGS": flags}, [])["CFLAGS"].split()
     assert words[-2:] == ["-O3", "-DNDEBUG"]
 
 
-def test_what_is_not_there_is_not_made_up(payload):
-    assert payload.without_debug({"CFLAGS": "-O3 -DNDEBUG", "LDSHARED": None}, []) == {
-        "CFLAGS": "-O3 -DNDEBUG"
-    }
+def test_what_is_not_there_is_not_made_up(without_debug):
+    assert without_debug({"CFLAGS": "-O3 -DNDEBUG", "LDSHARED": None}, []) == {"CFLAGS": "-O3 -DNDEBUG"}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from mmsetup.cli.output import CLOSED_PIPE
 
 
 def mmsetup(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -66,6 +72,113 @@ def test_with_json_an_error_is_one_document_on_standard_output(tmp_path: Path) -
     told = json.loads(done.stdout)
     assert told["schema"] == "mmsetup.error/1"
     assert (told["error"], told["exit_code"], done.returncode) == ("RequestError", 2, 2)
+
+
+def streamed(words: str, tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell; ``MMSETUP`` is the command."""
+    line = words.replace("MMSETUP", shlex.join([sys.executable, "-m", "mmsetup"]))
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plan --offline",
+        "plan --offline --json",
+        "catalog show",
+        "catalog show torch --json",
+        "catalog update --bundled",
+        "probe",
+        "plan --family none --offline --json",
+        "--version",
+        "--help",
+    ],
+)
+def test_a_full_standard_output_is_one_error(tmp_path: Path, words: str) -> None:
+    done = streamed(f"MMSETUP {words} >/dev/full", tmp_path, MMSETUP_STATE_DIR=str(tmp_path / "state"))
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.stderr.count("error:") == 1
+    if "none" in words:
+        # The error of before goes before the one that it cannot be told as a document.
+        assert (done.returncode, done.stderr.count("mmcv-full") > 0) == (2, True)
+        return
+    assert "standard output cannot be written: No space left on device" in done.stderr
+    assert done.returncode == 8
+
+
+@pytest.mark.parametrize("words", ["plan --family none --offline", "plan --offline --torch none --json"])
+def test_a_full_standard_error_leaves_the_exit_code(tmp_path: Path, words: str) -> None:
+    done = streamed(f"MMSETUP {words} 2>/dev/full", tmp_path)
+    assert done.returncode == 2
+    assert bool(done.stdout) == ("--json" in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plan --offline",
+        "plan --offline --json",
+        "catalog show torch",
+        "catalog show torch --json",
+        "probe",
+        "--help",
+        "plan --family none --offline 2>&1",
+    ],
+)
+def test_output_that_nobody_reads_ends_as_in_a_shell(tmp_path: Path, words: str) -> None:
+    done = streamed(f"MMSETUP {words} | true; exit ${{PIPESTATUS[0]}}", tmp_path)
+    assert done.stderr == ""
+    assert done.returncode == CLOSED_PIPE == 128 + signal.SIGPIPE
+
+
+def test_a_stream_shows_what_its_encoding_has(tmp_path: Path) -> None:
+    done = streamed("MMSETUP plan --offline | cat", tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "?" in done.stdout or done.stdout.isascii()
+
+
+def on_a_terminal(tmp_path: Path, *words: str, **env: str) -> str:
+    """Run a command on a terminal, and give all that it sends there."""
+    ours, theirs = os.openpty()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "mmsetup", *words],
+        cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm-256color", **env},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    sent = b""
+    # A terminal that its last program has left answers with an error.
+    with suppress(OSError):
+        while part := os.read(ours, 1 << 16):
+            sent += part
+    os.close(ours)
+    started.wait()
+    return sent.decode()
+
+
+@pytest.mark.parametrize(
+    "words", [("plan", "--offline"), ("plan", "--family", "none", "--offline"), ("catalog",), ("--help",)]
+)
+def test_where_no_colour_is_asked_for_none_is_sent(
+    tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    colour = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
+    assert not colour.search(on_a_terminal(tmp_path, *words, NO_COLOR="1"))
+    if "none" in words:
+        assert colour.search(on_a_terminal(tmp_path, *words))
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:

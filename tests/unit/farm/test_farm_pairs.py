@@ -103,6 +103,12 @@ def test_a_folder_that_contradicts_the_name_is_refused(place, wheel, farm):
         pair_of(wheel(place, version="1.7.2+pt1.13.1cu117"), farm)
 
 
+def test_a_variant_alone_in_the_name_has_to_fit(wheel, farm):
+    assert pair_of(wheel("cu117/torch1.13.0", version="1.7.2+cu117"), farm) == CU117
+    with pytest.raises(IntegrityError, match=r"its version says cu118, its folder says torch 1\.13 cu117"):
+        pair_of(wheel("cu117/torch1.13.0", version="1.7.2+cu118"), farm)
+
+
 def test_two_releases_of_one_series_contradict_each_other(wheel):
     recipe = json.dumps({"torch": "1.13.0", "variant": "cu117"})
     with pytest.raises(IntegrityError, match=r"its recipe says torch 1\.13\.0"):
