@@ -7,11 +7,11 @@ once.
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from typer.exceptions import TyperException
 
 from mmsetup import __version__
 from mmsetup.cli import build, catalog, doctor, explain, index, inspect, install, lock, plan, probe, smoke
+from mmsetup.cli.output import told_streams
 from mmsetup.errors import (
     FULL,
     ConfirmationError,
@@ -81,20 +82,15 @@ def options(
 def main() -> None:
     """Run the command line and end with the documented exit code."""
     signal.signal(signal.SIGTERM, _interrupted)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a sign gets a question mark, not a crash.
-            stream.reconfigure(errors="replace")
+    told_streams()
     try:
-        sys.exit(_run())
+        status = _run()
+        sys.stdout.flush()
+        sys.exit(status)
     except MmsetupError as error:
         _fail(error)
     except KeyboardInterrupt:
         _fail(InterruptedByUserError("interrupted", remedy="run the same command again: it starts clean"))
-    except BrokenPipeError:
-        # Who reads the output wants no more of it; what is still in the buffers has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
         if os.environ.get("MMSETUP_TRACEBACK"):
             raise
@@ -142,9 +138,12 @@ def _fail(error: MmsetupError) -> None:
 
     from mmsetup.render.failure import as_document, show_failure
 
+    # Where an error cannot be told either, its exit code still tells it.
+    with suppress(MmsetupError):
+        show_failure(error, Console(stderr=True))
     if "--json" in sys.argv[1:]:
         import json
 
-        typer.echo(json.dumps(as_document(error), indent=2))
-    show_failure(error, Console(stderr=True))
+        with suppress(MmsetupError):
+            typer.echo(json.dumps(as_document(error), indent=2))
     sys.exit(error.exit_code)

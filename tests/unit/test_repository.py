@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup import errors
+from mmsetup.cli.output import CLOSED_PIPE
 
 ROOT = Path(__file__).parents[2]
 # Spelled so that this file does not hold them itself.
@@ -59,3 +60,8 @@ def test_the_readme_lists_every_exit_code() -> None:
         if name not in {"MmsetupError", "FULL"}
     }
     assert listed == codes
+
+
+def test_the_readme_lists_the_exit_codes_of_no_error() -> None:
+    rows = re.findall(r"^\| (\d+) \| \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == ["0", str(CLOSED_PIPE)]
