@@ -24,6 +24,7 @@ __all__ = ["Pair", "pair_of", "stated_pair"]
 _VARIANT = r"(?P<variant>cpu|cu\d{2,4})"
 _TORCH = r"torch(?P<torch>\d+\.\d+(?:\.\d+)?)"
 _LOCAL = re.compile(rf"(?:.*\.)?(?:pt|torch)(?P<torch>\d+\.\d+(?:\.\d+)?)\.?{_VARIANT}", re.ASCII)
+_LOCAL_VARIANT = re.compile(rf"(?:.*\.)?{_VARIANT}", re.ASCII)
 _FOLDER = re.compile(rf"{_VARIANT}[/-]{_TORCH}", re.ASCII)
 _RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?", re.ASCII)
 _ENTRY = "entry.json"
@@ -100,6 +101,12 @@ def pair_of(path: Path, below: Path | None = None) -> Pair:
     for other in others:
         if first.contradicts(other):
             raise IntegrityError(f"{path.name}: {first}, {other}", remedy="move it to where it belongs")
+    variant = _LOCAL_VARIANT.fullmatch(_local(path))
+    if variant is not None and variant["variant"] != first.variant:
+        raise IntegrityError(
+            f"{path.name}: its version says {variant['variant']}, {first}",
+            remedy="move it to where it belongs",
+        )
     return first.pair
 
 
@@ -116,9 +123,13 @@ def _told(place: str, torch: str, variant: str) -> _Told | None:
 
 
 def _by_name(path: Path) -> Iterator[_Told]:
-    _, version, _, _ = parse_wheel_filename(path.name)
-    if found := _LOCAL.fullmatch(version.local or ""):
+    if found := _LOCAL.fullmatch(_local(path)):
         yield _Told("its version", _numbers(found["torch"]), found["variant"])
+
+
+def _local(path: Path) -> str:
+    _, version, _, _ = parse_wheel_filename(path.name)
+    return version.local or ""
 
 
 def _by_folder(folder: PurePath) -> Iterator[_Told]:
