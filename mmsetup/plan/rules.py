@@ -282,7 +282,7 @@ def _extensions(
         if row.torch.contains(torch):
             for architecture in architectures:
                 if architecture not in row.architectures:
-                    return f"this torch takes no {architecture} in TORCH_CUDA_ARCH_LIST: it builds no ops for it"
+                    return f"this torch takes no {architecture} in TORCH_CUDA_ARCH_LIST for a build"
     return None
 
 

@@ -70,6 +70,5 @@ def _of_torch(catalog: Catalog) -> Iterator[str]:
         if not held[row.torch]:
             yield f"drivers.json: torch.json has no torch {row.torch} that could compile for anything"
         if list(row.architectures) != sorted(set(row.architectures), key=number_of):
-            yield (
-                f"drivers.json: what torch {row.torch} compiles for does not stand in ascending order, each once"
-            )
+            place = f"drivers.json: what torch {row.torch} compiles for"
+            yield f"{place} does not stand in ascending order, each once"
