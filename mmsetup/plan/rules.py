@@ -233,13 +233,11 @@ def _nvcc(
     if not fitting:
         named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
         return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
-    for number, architecture in enumerate(architectures):
+    for architecture in architectures:
         able = [kit for kit in able if _compiles(kit, architecture, limits)]
         if not able:
-            alone = not any(_compiles(kit, architecture, limits) for kit in fitting)
-            asked = architecture if alone else " and ".join(architectures[: number + 1])
             known = ", ".join(map(str, fitting))
-            return f"the nvcc of CUDA {known} that is here does not compile for {asked}"
+            return f"the nvcc of CUDA {known} that is here does not compile for {architecture}"
     refusals = [_gcc(kit, compiler, limits) for kit in able]
     return None if None in refusals else refusals[-1]
 
