@@ -42,6 +42,9 @@ class _Stream(io.TextIOWrapper):
         self._told = name
 
     def write(self, text: str) -> int:
+        # typer tries out with an empty text what a stream takes, and swallows what comes of it.
+        if text == "":
+            return 0
         with self._failing_once():
             return super().write(text)
 

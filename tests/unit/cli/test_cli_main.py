@@ -87,6 +87,7 @@ def streamed(words: str, tmp_path: Path, **env: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -101,8 +102,11 @@ def streamed(words: str, tmp_path: Path, **env: str) -> subprocess.CompletedProc
         "--help",
     ],
 )
-def test_a_full_standard_output_is_one_error(tmp_path: Path, words: str) -> None:
-    done = streamed(f"MMSETUP {words} >/dev/full", tmp_path, MMSETUP_STATE_DIR=str(tmp_path / "state"))
+def test_a_full_standard_output_is_one_error(tmp_path: Path, words: str, unbuffered: str) -> None:
+    state = str(tmp_path / "state")
+    done = streamed(
+        f"MMSETUP {words} >/dev/full", tmp_path, MMSETUP_STATE_DIR=state, PYTHONUNBUFFERED=unbuffered
+    )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     assert done.stderr.count("error:") == 1
@@ -133,8 +137,9 @@ def test_a_full_standard_error_leaves_the_exit_code(tmp_path: Path, words: str) 
         "plan --family none --offline 2>&1",
     ],
 )
-def test_output_that_nobody_reads_ends_as_in_a_shell(tmp_path: Path, words: str) -> None:
-    done = streamed(f"MMSETUP {words} | true; exit ${{PIPESTATUS[0]}}", tmp_path)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_ends_as_in_a_shell(tmp_path: Path, words: str, unbuffered: str) -> None:
+    done = streamed(f"MMSETUP {words} | true; exit ${{PIPESTATUS[0]}}", tmp_path, PYTHONUNBUFFERED=unbuffered)
     assert done.stderr == ""
     assert done.returncode == CLOSED_PIPE == 128 + signal.SIGPIPE
 
