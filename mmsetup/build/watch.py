@@ -71,6 +71,8 @@ class Watch:
             raise self.failure(f"the compiler was not given what it should: {fault}", search=False)
         if said := log.said_by_build(line):
             self._progress.note(said)
+            # Errors printed before it were mended: they are not why a build fails.
+            self._tail.clear()
         if step := log.read_step(line):
             self._progress.update(
                 f"compiled {step.file}", done=step.done, total=step.total, seconds_left=self._left(step)

@@ -20,6 +20,7 @@ __all__ = ["Units", "compile_together"]
 _FEWEST = 3
 _LINES_KEPT = 20000
 _FAILED = re.compile(r"^FAILED: (?:\[code=\S+\] )?(.+?)\s*$")
+_INCLUDED = re.compile(r"^(?:In file included|\s+) from (.+?):\d+")
 # g++: "file:12:3: error: …", nvcc: "file(12): error: …", its front end: "file(12): error #20: …"
 _WHERE = re.compile(r"^(\S.*?)(?::\d+(?::\d+)?:|\(\d+\):) (?:fatal )?(error|note)\b(.*)")
 _MEMORY = re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted|Killed\b")
@@ -41,7 +42,7 @@ def compile_together(order):
             return plain(command, extension)
         units = Units(extension.sources, order, os.getcwd())
         extension.include_dirs = [unit_plan.write_headers(os.getcwd()), *extension.include_dirs]
-        say("compiling %d files as %d" % (len(extension.sources), len(units.paths())))
+        say("compiling %d files in %d units" % (len(extension.sources), len(units.paths())))
         while True:
             extension.sources = units.paths()
             with heard() as lines:
@@ -79,10 +80,15 @@ class Units:
 
     def split(self, lines):
         """Learn from what a failed build printed; tell whether another try makes sense."""
-        failed = [match.group(1) for match in map(_FAILED.match, lines) if match]
-        names = {os.path.splitext(os.path.basename(path))[0] for path in failed}
-        units = [path for path in self._units if os.path.splitext(os.path.basename(path))[0] in names]
-        if not units or len(units) < len(names):
+        names = _stems(_FAILED, lines)
+        units = [path for path in self._units if _stem(path) in names]
+        if not names and any(match.group(2) == "error" for match in filter(None, map(_WHERE.match, lines))):
+            # Without ninja, the compiler alone tells what failed.
+            names = _stems(_INCLUDED, lines)
+            units = [path for path in self._units if _stem(path) in names]
+        elif len(units) < len(names):
+            return False
+        if not units:
             return False
         if not self.jobs_lowered and any(map(_MEMORY.search, lines)):
             self.jobs_lowered = True
@@ -183,6 +189,14 @@ def heard():
 def say(text):
     """Tell the parent something that a person should read."""
     print("mmsetup: " + text, flush=True)
+
+
+def _stems(pattern, lines):
+    return {_stem(match.group(1)) for match in map(pattern.match, lines) if match}
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _names(sources):

@@ -67,11 +67,12 @@ def seconds(unit):
 def arrange(sources, jobs, apart):
     """Give the units for ``sources``, all of one kind, the longest first.
 
-    There are as many units as make the build short with ``jobs`` compilers, and at least two, so that no
-    compiler gets everything at once. Of the files of a group in ``apart`` (path endings) no two are in one
+    There are as many units as make the build short with ``jobs`` compilers, or with two, so that no compiler
+    gets everything at once. Of the files of a group in ``apart`` (path endings) no two are in one
     unit.
     """
-    counts = [count for count in _COUNTS if count < jobs] + [max(2, jobs)]
+    jobs = max(2, jobs)
+    counts = [count for count in _COUNTS if count < jobs] + [jobs]
     tried = [_spread(sources, count, jobs, apart) for count in counts]
     shortest = min(_lasts(map(seconds, units), jobs) for units in tried)
     chosen = next(units for units in tried if _lasts(map(seconds, units), jobs) <= shortest * _NEARLY)
@@ -127,7 +128,7 @@ def _spread(sources, count, jobs, apart):
 
 def _lasts(loads, jobs):
     """Give how long ``jobs`` compilers take when each begins with the longest unit that is left."""
-    compilers = [0.0] * max(1, jobs)
+    compilers = [0.0] * jobs
     for load in sorted(loads, reverse=True):
         compilers[compilers.index(min(compilers))] += load
     return max(compilers)

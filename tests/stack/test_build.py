@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from uv import find_uv_bin
 
 from mmsetup.binary import wheel
 from mmsetup.build import Recipe, build, check
+from mmsetup.build.recipe import PLAIN, UNITS
 from mmsetup.errors import BuildError, IntegrityError
 from mmsetup.paths import cache_folder, state_folder
 from mmsetup.probe import environment, probe
@@ -60,6 +63,30 @@ ENDLESS = "constexpr long f() { long s = 0; for (long i = 0; i < 1L << 40; ++i) 
 ENDLESS_FLAGS = (
     "-O2 -DNDEBUG -std=c++17 -fconstexpr-loop-limit=2147483647 -fconstexpr-ops-limit=9223372036854775807"
 )
+TOGETHER = """
+import glob
+from setuptools import Extension, setup
+sources = ["ext.c", *sorted(glob.glob("part*.cpp"))]
+setup(name="mmcv-full", version="0.1", packages=["mmcv"], ext_modules=[Extension("mmcv._ext", sources)])
+"""
+CALLING = """
+#include <Python.h>
+int part0(void); int part1(void); int part2(void); int part3(void);
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_ext", 0, -1, 0};
+PyMODINIT_FUNC PyInit__ext(void) {
+  PyObject *made = PyModule_Create(&module);
+  PyModule_AddIntConstant(made, "sum", part0() + 10 * part1() + 100 * part2() + 1000 * part3());
+  return made;
+}
+"""
+PARTS = {f"part{n}.cpp": f'extern "C" int part{n}() {{ return {n + 1}; }}\n' for n in range(4)}
+CLASHING = {
+    **PARTS,
+    "part0.cpp": "static int own() { return 5; }\n" + 'extern "C" int part0() { return own(); }\n',
+    "part1.cpp": "static int own() { return 8; }\n" + 'extern "C" int part1() { return own(); }\n',
+    "part2.cpp": "static int own() { return 6; }\n" + 'extern "C" int part2() { return own(); }\n',
+    "part3.cpp": "#define own 7\n" + 'extern "C" int part3() { return own; }\n',
+}
 CHECK_OPS = """
 import torch, torchvision
 from mmcv.ops import nms, roi_align
@@ -180,10 +207,14 @@ def tiny(tmp_path, python, toolchain, plain_requirements):
 
 
 class Steps(Silent):
-    """Remember the live line."""
+    """Remember the live line and the notes."""
 
     def __init__(self):
         self.seen = []
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
 
     def update(self, text, *, done=0, total=0, seconds_left=None):
         self.seen.append((text, done, total, seconds_left))
@@ -308,6 +339,63 @@ def test_what_cannot_be_built_is_told(tiny, toolchain, change, complaint):
     assert list(cache_folder("builds").iterdir()) == []
 
 
+@pytest.fixture
+def together(tiny, toolchain):
+    """Build an extension of four C++ files and one of C in units."""
+
+    def make(files, *, progress=None, apart=(), jobs=1):
+        recipe, sdist = tiny(setup=TOGETHER, extension=CALLING, files=files)
+        recipe = replace(recipe, way=UNITS, apart=apart)
+        chosen = replace(toolchain, jobs=jobs)
+        return build(recipe, sdist=sdist, toolchain=chosen, progress=progress or Silent())
+
+    return make
+
+
+def sum_of(built, python, folder):
+    folder.mkdir()
+    shutil.unpack_archive(built.path, folder, "zip")
+    command = [python.path, "-c", "import mmcv._ext; print(mmcv._ext.sum)"]
+    return int(subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_files_are_compiled_together(together, python, tmp_path):
+    steps = Steps()
+    built = together(PARTS, progress=steps)
+    compiled = [re.search(r"-c (\S+)", line)[1] for line in newest_log().splitlines() if " -c " in line]
+    assert sorted(Path(path).name[:4] for path in compiled) == ["ext.", "unit", "unit"]
+    assert "compiling 5 files in 3 units" in steps.notes
+    assert sum_of(built, python, tmp_path / "wheel") == 4321
+    assert built.clashes == ()
+
+
+@pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_files_that_clash_are_found_and_compiled_apart(together, python, tmp_path, jobs):
+    steps = Steps()
+    built = together(CLASHING, progress=steps, jobs=jobs)
+    assert sum_of(built, python, tmp_path / "wheel") == 7685
+    if jobs == 1:
+        assert [clash.split(":")[0] for clash in built.clashes] == ["part2.cpp with part0.cpp"]
+        assert any(note.startswith("compiled apart") for note in steps.notes)
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_files_that_are_known_to_clash_are_never_together(together, python, tmp_path):
+    built = together(CLASHING, apart=(("part0.cpp", "part1.cpp", "part2.cpp"),))
+    assert sum_of(built, python, tmp_path / "wheel") == 7685
+    assert built.clashes == ()
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_a_file_that_does_not_compile_at_all_ends_the_build(together):
+    broken = CLASHING | {"part3.cpp": "int broken = ;\n"}
+    with pytest.raises(BuildError, match="expected primary-expression"):
+        together(broken)
+    assert list(cache_folder("wheels").iterdir()) == []
+
+
 @pytest.mark.usefixtures("own_folders")
 def test_an_environment_that_cannot_be_made_is_told(tiny, toolchain):
     recipe, sdist = tiny()
@@ -318,10 +406,20 @@ def test_an_environment_that_cannot_be_made_is_told(tiny, toolchain):
 
 
 @pytest.mark.usefixtures("own_folders")
+@pytest.mark.parametrize("way", [PLAIN, UNITS])
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
-def test_a_build_that_is_ended_leaves_nothing_behind(tiny, toolchain, tmp_path, signum):
-    setup = SETUP.replace("NINJA = []", "NINJA = ['slow1.cpp', 'slow2.cpp']").replace("FLAGS", ENDLESS_FLAGS)
-    recipe, sdist = tiny(setup=setup, files={"slow1.cpp": ENDLESS, "slow2.cpp": ENDLESS}, name="endless")
+def test_a_build_that_is_ended_leaves_nothing_behind(tiny, toolchain, tmp_path, signum, way):
+    if way == PLAIN:
+        setup = SETUP.replace("NINJA = []", "NINJA = ['slow1.cpp', 'slow2.cpp']")
+        setup, parts = setup.replace("FLAGS", ENDLESS_FLAGS), 2
+    else:
+        options = f"sources, extra_compile_args={ENDLESS_FLAGS.split()[2:]}"
+        setup, parts = TOGETHER.replace('"ext.c", ', "").replace("sources)]", options + ")]"), 4
+        setup = setup.replace("part*", "slow*")
+    recipe, sdist = tiny(
+        setup=setup, files={f"slow{n + 1}.cpp": ENDLESS for n in range(parts)}, name="endless"
+    )
+    recipe = replace(recipe, way=way)
     order = tmp_path / "order"
     order.write_bytes(pickle.dumps((recipe, sdist, toolchain)))
     builds = cache_folder("builds")
@@ -346,6 +444,18 @@ def test_the_real_wheel_is_small_and_whole(ops_wheel):
     assert facts.ops.architectures.sass == ()
     assert "libc10.so" in facts.ops.elf.needed
     assert facts.size < 3_000_000
+
+
+def test_the_real_wheel_holds_what_mmcv_ops_loads(ops_wheel, stack_environment, tmp_path):
+    script = Path(__file__).with_name("all_operators.py")
+    shutil.unpack_archive(ops_wheel, tmp_path, "zip")
+    command = [stack_environment / "bin" / "python", "-W", "ignore", script, tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    assert told["absent"] == []
+    assert len(told["names"]) > 100
+    # This version has no bezier_align; everything else was computed.
+    assert [name for name, result in told["results"].items() if isinstance(result, str)] == ["bezier_align"]
 
 
 def test_the_real_operators_agree_with_torchvision(stack_environment):

@@ -8,7 +8,7 @@ DEBIAN = "-Wsign-compare -DNDEBUG -g -fwrapv -O2 -Wall -g -fstack-protector-stro
 
 
 @pytest.fixture
-def without_debug(without_debug):
+def without_debug(payload):
     return payload("build_wheel").without_debug
 
 

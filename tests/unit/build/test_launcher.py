@@ -1,0 +1,78 @@
+"""A compiler cache is used where the user has one that runs, and nowhere else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mmsetup.build.launcher import through_cache
+
+
+@pytest.fixture
+def variables(tmp_path):
+    """Give the variables of a build on a search path with stand-ins for the compilers, and nothing else."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name in ("gcc", "g++", "nvcc"):
+        program(place / name, 'echo "$(basename "$0") $*"')
+    return {"PATH": str(place), "CC": "gcc", "CXX": "g++ -m64"}
+
+
+@pytest.fixture
+def cache(variables):
+    """Put a stand-in for a compiler cache on that path, which says what it was called for."""
+
+    def make(name, body='[ "$1" = --version ] || { echo through; exec "$@"; }'):
+        program(Path(variables["PATH"]) / name, body)
+
+    return make
+
+
+def program(place, body):
+    place.write_text(f"#!{shutil.which('sh')}\n{body}\n".replace("basename", shutil.which("basename")))
+    place.chmod(0o755)
+
+
+def test_without_a_cache_nothing_changes(variables, tmp_path):
+    assert through_cache(variables, tmp_path, gpu=True) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+@pytest.mark.parametrize("name", ["ccache", "sccache"])
+def test_compilers_are_reached_through_the_cache(variables, cache, tmp_path, name):
+    cache(name)
+    chosen = through_cache(variables, tmp_path, gpu=False)
+    told = subprocess.run(
+        [*chosen["CXX"].split(), "-c", "a b"], capture_output=True, text=True, env=variables
+    )
+    assert told.stdout.splitlines() == ["through", "g++ -m64 -c a b"]
+    assert Path(chosen["CC"]).name == "gcc"
+    assert "PYTORCH_NVCC" not in chosen
+    assert chosen["CCACHE_BASEDIR"] == str(tmp_path)
+
+
+def test_nvcc_too_where_code_for_gpus_is_compiled(variables, cache, tmp_path):
+    cache("ccache")
+    chosen = through_cache(variables, tmp_path, gpu=True)
+    told = subprocess.run([chosen["PYTORCH_NVCC"], "x.cu"], capture_output=True, text=True, env=variables)
+    assert told.stdout.splitlines() == ["through", "nvcc x.cu"]
+
+
+def test_a_cache_that_does_not_run_is_passed_over(variables, cache, tmp_path):
+    cache("ccache", "exit 1")
+    assert through_cache(variables, tmp_path, gpu=False) == {}
+    cache("sccache")
+    assert "CXX" in through_cache(variables, tmp_path, gpu=False)
+
+
+def test_a_compiler_that_is_the_cache_already_is_left_alone(variables, cache, tmp_path):
+    cache("ccache")
+    compiler = Path(variables["PATH"]) / "g++"
+    compiler.unlink()
+    compiler.symlink_to("ccache")
+    chosen = through_cache(variables, tmp_path, gpu=False)
+    assert "CXX" not in chosen
+    assert "CC" in chosen
