@@ -74,21 +74,22 @@ def cautions(wheels: Iterable[FarmWheel]) -> tuple[str, ...]:
     unclear = [one for one in wheels if not one.tells_pair and id(one) in listed]
     if unclear and len({one.pair for one in wheels}) > 1:
         told.append(
-            f"in simple/ nothing tells which torch {unclear[0].name} is for"
-            + (f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else "")
-            + f"; clients of {simple_root(unclear[0].pair)} cannot mistake it"
+            f"in simple/ nothing tells which torch {unclear[0].name} is for{_more(unclear)}; clients of "
+            f"{simple_root(unclear[0].pair)} cannot mistake it"
         )
-    told += [
-        f"{one.path} holds no code for any GPU, and stands on the page of {one.pair}"
-        for one in wheels
-        if one.is_for_cpu and one.pair.variant != "cpu"
-    ]
+    bare = [one for one in wheels if one.is_for_cpu and one.pair.variant != "cpu"]
+    if bare:
+        told.append(f"{bare[0].path}{_more(bare)} holds no code for any GPU, and is for {bare[0].pair}")
     return tuple(told)
 
 
 def is_ours(content: bytes) -> bool:
     """Tell whether a page was written by this module, and so may be replaced or removed."""
     return _MARK_HTML.encode() in content or _MARK_JSON.encode() in content
+
+
+def _more(wheels: Sequence[FarmWheel]) -> str:
+    return f" (and {len(wheels) - 1} more)" if len(wheels) > 1 else ""
 
 
 def _distinct(wheels: Sequence[FarmWheel]) -> list[FarmWheel]:

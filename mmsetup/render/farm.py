@@ -27,9 +27,9 @@ def show_pages(written: Written, console: Console) -> None:
         for one in written.wheels:
             if one.pair == pair:
                 _say(console, f"  {escape(one.name)}  [dim]{size(one.size)}, {_code(one)}[/]")
-    done = [f"{len(written.written)} pages written", f"{len(written.unchanged)} unchanged"]
+    done = [f"pages: {len(written.written)} written", f"{len(written.unchanged)} unchanged"]
     done += [f"{len(written.removed)} removed"] if written.removed else []
-    _say(console, f"{', '.join(done)}, {len(written.wheels)} wheels")
+    _say(console, f"{', '.join(done)}; wheels: {len(written.wheels)}")
     for caution in written.cautions:
         _say(console, f"[yellow]caution:[/] {escape(caution)}")
     _say(console, "next: serve the folder, then: mmsetup install --mirror https://HOST/FOLDER")

@@ -68,7 +68,7 @@ def test_the_pages_are_told_one_a_line(call, wheel, farm):
     assert "holds no code for any GPU" in done.err
     again = call("index", "--write", farm)
     assert (again.out, again.code) == ("", 0)
-    assert "0 pages written, 10 unchanged, 1 wheels" in again.err
+    assert "pages: 0 written, 10 unchanged; wheels: 1" in again.err
 
 
 def test_the_document_of_the_pages(call, wheel, farm):
