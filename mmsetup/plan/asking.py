@@ -46,12 +46,12 @@ class _Asking:
                 page = Page(url, error=self._dead[_host(url)].error, unreachable=True)
             self._known[url] = page
         new = [url for url in wanted if url not in self._known]
-        if new:
+        if new and self._left > 0:
             began = time.monotonic()
-            self._known.update(read_pages(new, seconds=max(0.0, self._left), cache=self._cache))
+            self._known.update(read_pages(new, seconds=self._left, cache=self._cache))
             self._left -= time.monotonic() - began
             self._dead.update({_host(url): self._known[url] for url in new if self._known[url].unreachable})
-        return {url: self._known[url] for url in wanted}
+        return {url: self._known[url] for url in wanted if url in self._known}
 
 
 def _host(url: str) -> str:
