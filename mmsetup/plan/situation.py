@@ -54,8 +54,9 @@ class Situation:
 
     @property
     def dead_hosts(self) -> frozenset[str]:
-        """Give the hosts that could not be reached: what else they hold cannot be had either."""
-        return frozenset(host_of(page.url) for page in self.pages.values() if page.unreachable)
+        """Give the hosts of which no page was given: what else they hold cannot be had either."""
+        asked = {host_of(page.url) for page in self.pages.values()}
+        return frozenset(asked - {host_of(page.url) for page in self.pages.values() if page.answered})
 
     @property
     def ops_sources(self) -> Iterable[str]:
