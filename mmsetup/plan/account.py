@@ -201,8 +201,10 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
     machine, build = situation.machine, best.build
     if best.proof is None:
         yield "this set passes every rule, but it was not trained before mmsetup was released"
-    elif more := [name for name, _ in best.code.members if name not in best.proof.versions]:
-        yield f"what was trained did not have {', '.join(more)}"
+    else:
+        asked = dict.fromkeys(Requirement(line).name for line in situation.request.wanted)
+        if more := [name for name in asked if name not in best.proof.versions]:
+            yield f"what was trained did not have {', '.join(more)}"
     if build.interpreter is None:
         wanted = situation.request.python or build.python
         if situation.catalog.targets.fetched.contains(build.python):
