@@ -21,9 +21,8 @@ _FEWEST = 3
 _LINES_KEPT = 20000
 _FAILED = re.compile(r"^FAILED: (?:\[code=\S+\] )?(.+?)\s*$")
 _INCLUDED = re.compile(r"^(?:In file included|\s+) from (.+?):\d+")
-# g++: "file:12:3: error: …", nvcc: "file(12): error: …", its front end: "file(12): error #20: …"
-_WHERE = re.compile(r"^(\S.*?)(?::\d+(?::\d+)?:|\(\d+\):) (?:fatal )?(error|note)\b(.*)")
-_MEMORY = re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted|Killed\b")
+_WHERE = re.compile(r"^(\S.*?):\d+(?::\d+)?: (?:fatal )?(error|note)\b(.*)")
+_MEMORY = re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted")
 
 
 def compile_together(order):
@@ -37,8 +36,7 @@ def compile_together(order):
     plain = build_ext.build_extension
 
     def build_extension(command, extension):
-        sources = [path for path in extension.sources if unit_plan.kind_of(path)]
-        if len(sources) < _FEWEST:
+        if sum(map(unit_plan.is_shared, extension.sources)) < _FEWEST:
             return plain(command, extension)
         units = Units(extension.sources, order, os.getcwd())
         extension.include_dirs = [unit_plan.write_headers(os.getcwd()), *extension.include_dirs]
@@ -63,15 +61,14 @@ class Units:
         self._root = root
         self._report = order["report"]
         self._units = {}
-        self._bare = [path for path in sources if not unit_plan.kind_of(path)]
+        self._bare = [path for path in sources if not unit_plan.is_shared(path)]
+        self._bare.sort(key=lambda path: -os.path.getsize(os.path.join(root, path)))
         self._number = 0
         self.clashes = []
         self.jobs_lowered = False
-        read = [unit_plan.Source(path, self._text(path)) for path in sources if unit_plan.kind_of(path)]
-        for kind in ("cuda", "c++"):
-            of_kind = [source for source in read if source.kind == kind]
-            for unit in unit_plan.arrange(of_kind, order["jobs"], order["apart"]) if of_kind else ():
-                self._add(unit)
+        read = [unit_plan.Source(path, self._text(path)) for path in sources if unit_plan.is_shared(path)]
+        for unit in unit_plan.arrange(read, order["jobs"], order["apart"]):
+            self._add(unit)
         self._tell()
 
     def paths(self):

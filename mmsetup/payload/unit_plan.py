@@ -7,9 +7,11 @@ Seconds are those of one core (gcc 12, torch 1.13.1, ``-O3``): only their propor
 import os
 import re
 
-__all__ = ["Source", "arrange", "kind_of", "seconds", "write_headers", "write_unit"]
+__all__ = ["Source", "arrange", "is_shared", "seconds", "write_headers", "write_unit"]
 
-KINDS = {".cpp": "c++", ".cc": "c++", ".cxx": "c++", ".cu": "cuda"}
+# Not files for nvcc: the headers of their kernels define names and macros over again, with other values, and
+# what came of that could only be seen on a GPU.
+TOGETHER = (".cpp", ".cc", ".cxx")
 FOLDER = os.path.join("build", "units")
 
 # Of mmcv-full 1.7.2, each measured alone; of files that include several of them the dearest counts.
@@ -17,8 +19,6 @@ _HEADERS = {"torch/extension.h": 5.4, "torch/script.h": 4.0}
 _HEADER = 2.6
 _SECONDS_PER_BYTE = 35e-6
 _SECONDS_PER_WORD = {"AT_DISPATCH_": 0.08, "m.def(": 0.035}
-# nvcc goes through the headers once for the processor and once for each architecture.
-_DEARER = {"c++": 1.0, "cuda": 3.0}
 _NEARLY = 1.1
 _COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -44,28 +44,26 @@ class Source:
 
     def __init__(self, path, text):
         self.path = path
-        self.kind = kind_of(path)
         text = _COMMENT.sub(" ", text)
         self.headers = tuple(_unconditional(text))
         self.macros = tuple(sorted(set(_DEFINE.findall(text))))
         words = sum(text.count(word) * each for word, each in _SECONDS_PER_WORD.items())
-        self.seconds = (len(text) * _SECONDS_PER_BYTE + words) * _DEARER.get(self.kind, 1.0)
+        self.seconds = len(text) * _SECONDS_PER_BYTE + words
 
 
-def kind_of(path):
-    """Give ``c++`` or ``cuda``, or an empty string for a file that is compiled as it is."""
-    return KINDS.get(os.path.splitext(path)[1], "")
+def is_shared(path):
+    """Tell whether a source file may share a compilation with others."""
+    return path.endswith(TOGETHER)
 
 
 def seconds(unit):
     """Estimate how long a core compiles the sources of ``unit`` together."""
     known = [_HEADERS.get(header, _HEADER) for source in unit for header in source.headers]
-    dearer = max(_DEARER.get(source.kind, 1.0) for source in unit)
-    return max([*known, _HEADER]) * dearer + sum(source.seconds for source in unit)
+    return max([*known, _HEADER]) + sum(source.seconds for source in unit)
 
 
 def arrange(sources, jobs, apart):
-    """Give the units for ``sources``, all of one kind, the longest first.
+    """Give the units for ``sources``, the longest first.
 
     There are as many units as make the build short with ``jobs`` compilers, or with two, so that no compiler
     gets everything at once. Of the files of a group in ``apart`` (path endings) no two are in one
@@ -85,7 +83,7 @@ def write_unit(unit, number, root):
     Headers come first, so that no macro or ``using`` of a source reaches into them, and each source's macros
     end with it.
     """
-    name = os.path.join(FOLDER, "unit%d_of_%d_files%s" % (number, len(unit), _suffix(unit)))
+    name = os.path.join(FOLDER, "unit%d_of_%d_files.cpp" % (number, len(unit)))
     lines = ["#define MMSETUP_UNIT 1"]
     lines += ["#include <%s>" % header for header in _unique(h for source in unit for h in source.headers)]
     for source in unit:
@@ -141,10 +139,6 @@ def _clash(one, other, apart):
 def _named(source, group):
     path = "/" + source.path.replace(os.sep, "/")
     return any(path.endswith("/" + ending) for ending in group)
-
-
-def _suffix(unit):
-    return ".cu" if unit[0].kind == "cuda" else ".cpp"
 
 
 def _unconditional(text):

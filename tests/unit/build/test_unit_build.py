@@ -25,6 +25,7 @@ def units(module, tmp_path, report, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAX_JOBS", "2")
     (tmp_path / "csrc").mkdir()
+    (tmp_path / "plain.c").write_text("int y;\n")
     for name in NAMES:
         (tmp_path / name).write_text("int x;\n" * 40)
     order = {"jobs": 2, "apart": [], "report": str(report)}

@@ -63,10 +63,10 @@ def test_a_path_ending_means_whole_names(plan):
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("a.cpp", "c++"), ("a.cc", "c++"), ("a.cu", "cuda"), ("a.c", ""), ("a.mm", "")]
+    ("path", "shared"), [("a.cpp", True), ("a.cc", True), ("a.cu", False), ("a.c", False), ("a.mm", False)]
 )
-def test_what_is_compiled_together_at_all(plan, path, kind):
-    assert plan.kind_of(path) == kind
+def test_what_is_compiled_together_at_all(plan, path, shared):
+    assert plan.is_shared(path) is shared
 
 
 @pytest.fixture
