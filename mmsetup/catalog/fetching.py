@@ -53,11 +53,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no page; ``missing`` and ``unreachable`` as in :class:`mmsetup.catalog.pages.Page`."""
+    """Why there is no page; all but ``words`` as in :class:`mmsetup.catalog.pages.Page`."""
 
     words: str
     missing: bool = False
     unreachable: bool = False
+    wants_password: bool = False
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ def _check_status(answer: HTTPResponse, proxy: Proxy | None, *, has_credentials:
         return
     told = f"HTTP {status} {printable(answer.reason or '')}".strip()
     if status == _PROXY_WANTS_PASSWORD and proxy is not None:
-        raise _FailedError(Failure(proxy.wants_password))
+        raise _FailedError(Failure(proxy.wants_password, wants_password=True))
     if status == _UNAUTHORIZED:
         told += (
             ": the user name and password in its address are not accepted"
@@ -231,7 +232,9 @@ def _failed(
         refused = (
             f"the proxy {proxy.name} does not connect to it: HTTP {status} {printable(tunnel[2])}".strip()
         )
-        told = proxy.wants_password if status == _PROXY_WANTS_PASSWORD else refused
-        return _FailedError(Failure(told, unreachable=True), 0.0 if status in _PASSING else None)
+        wants_password = status == _PROXY_WANTS_PASSWORD
+        told = proxy.wants_password if wants_password else refused
+        failure = Failure(told, unreachable=True, wants_password=wants_password)
+        return _FailedError(failure, 0.0 if status in _PASSING else None)
     told = words(reason, target, proxy, deadline)
     return _FailedError(Failure(told, unreachable=not was_heard), 0.0 if is_passing(reason) else None)

@@ -31,7 +31,8 @@ class Page:
     cache, or the error of another page of its host, spoke for it. ``refused`` links were left out,
     ``refusals`` says of the first few why. ``age`` is how many seconds ago a page from the cache was
     fetched, 0.0 for one that has just been; ``last_known_age`` the same for what the cache holds of a page
-    that could not be read now, ``None`` where it holds nothing.
+    that could not be read now, ``None`` where it holds nothing. ``is_foreign``: something answered that is no
+    index; ``wants_password``: the proxy before it asks for one.
     """
 
     url: str
@@ -45,6 +46,8 @@ class Page:
     refusals: tuple[str, ...] = ()
     age: float = 0.0
     last_known_age: float | None = None
+    is_foreign: bool = False
+    wants_password: bool = False
 
     @property
     def answered(self) -> bool:
@@ -153,7 +156,13 @@ class _Reading:
         if isinstance(got, Failure):
             if got.missing and self._cache is not None:
                 self._cache.forget(url)
-            return Page(url, error=got.words, missing=got.missing, unreachable=got.unreachable)
+            return Page(
+                url,
+                error=got.words,
+                missing=got.missing,
+                unreachable=got.unreachable,
+                wants_password=got.wants_password,
+            )
         kept = self._kept[url]
         if not got.modified and kept is not None:
             now_kept = replace(kept, fetched_at=time.time())
@@ -161,7 +170,7 @@ class _Reading:
             try:
                 listing = listing_of(got.body, got.content_type, got.url)
             except NoIndexError as reason:
-                return Page(url, error=str(reason))
+                return Page(url, error=str(reason), is_foreign=True)
             now_kept = KeptPage(listing, time.time(), got.etag, got.last_modified)
         if self._cache is not None:
             self._cache.keep(url, now_kept)

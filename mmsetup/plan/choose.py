@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import combinations, islice
 
 from mmsetup.catalog import Catalog, Page, read_pages
-from mmsetup.errors import InterpreterError
+from mmsetup.errors import InterpreterError, NetworkError
 from mmsetup.plan.account import account
 from mmsetup.plan.model import Plan, Rejection
 from mmsetup.plan.refusal import refusal
 from mmsetup.plan.request import Request, settled
 from mmsetup.plan.selection import Selection, Sifted
-from mmsetup.plan.situation import Situation
+from mmsetup.plan.situation import Situation, host_of
 from mmsetup.plan.vendor import with_integrated_gpu
 from mmsetup.probe.machine import Gpu, Machine
 
@@ -32,6 +32,7 @@ def plan(machine: Machine, catalog: Catalog, request: Request, *, ask: Ask = rea
 
     Raises:
         RequestError, InterpreterError: the request makes no sense (see :func:`mmsetup.plan.request.settled`).
+            NetworkError: a proxy wants a password, or a mirror that was named is no index.
             NoPlanError: nothing fits; ``evidence`` holds the nearest sets with the rules that exclude them,
             and what would have to change.
     """
@@ -49,7 +50,7 @@ def choose(
     GPUs that no set serves together with the others are left out, as few as possible.
 
     Raises:
-        RequestError, InterpreterError: as :func:`plan`.
+        RequestError, InterpreterError, NetworkError: as :func:`plan`.
     """
     request, family = settled(request, catalog)
     _check_interpreter(machine, request)
@@ -93,10 +94,33 @@ def _asked(situation: Situation, ask: Ask, pages: dict[str, Page]) -> tuple[Situ
         answers = ask(asking)
         if not answers:
             break
+        _check_answers(answers, situation)
         pages.update(answers)
         situation = replace(situation, pages=dict(pages))
         sifted = selection.sifted(situation)
     return _only_confirmed(situation, sifted)
+
+
+def _check_answers(answers: Mapping[str, Page], situation: Situation) -> None:
+    """Stop at what is wrong with the way to the pages and not with the pages: nothing would go right then.
+
+    Raises:
+        NetworkError: a proxy wants a password, or what answers at a mirror that was named is no index.
+    """
+    mirrors = situation.request.mirrors
+    for page in answers.values():
+        if page.wants_password:
+            raise NetworkError(
+                f"{host_of(page.shown_url)} was not reached: {page.error}",
+                remedy="HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT mmsetup plan",
+            )
+        for name, base in mirrors.items():
+            if page.is_foreign and page.url.startswith(base.rstrip("/") + "/"):
+                raise NetworkError(
+                    f"the mirror of {name} is none: {page.error}",
+                    evidence=[page.shown_url],
+                    remedy=f"mmsetup plan --mirror {name}=https://HOST/FOLDER  # or without a mirror",
+                )
 
 
 def _only_confirmed(situation: Situation, sifted: Sifted) -> tuple[Situation, Sifted]:
