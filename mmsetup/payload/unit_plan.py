@@ -12,7 +12,8 @@ __all__ = ["Source", "arrange", "is_shared", "seconds", "write_headers", "write_
 # Not files for nvcc: the headers of their kernels define names and macros over again, with other values, and
 # what came of that could only be seen on a GPU.
 TOGETHER = (".cpp", ".cc", ".cxx")
-FOLDER = os.path.join("build", "units")
+# distutils sorts sources by their paths: units come before the ./mmcv of setup.py, and in their own order.
+FOLDER = os.path.join(".", "build", "units")
 
 # Of mmcv-full 1.7.2, each measured alone; of files that include several of them the dearest counts.
 _HEADERS = {"torch/extension.h": 5.4, "torch/script.h": 4.0}
@@ -83,7 +84,7 @@ def write_unit(unit, number, root):
     Headers come first, so that no macro or ``using`` of a source reaches into them, and each source's macros
     end with it.
     """
-    name = os.path.join(FOLDER, "unit%d_of_%d_files.cpp" % (number, len(unit)))
+    name = os.path.join(FOLDER, "unit%02d_of_%d_files.cpp" % (number, len(unit)))
     lines = ["#define MMSETUP_UNIT 1"]
     lines += ["#include <%s>" % header for header in _unique(h for source in unit for h in source.headers)]
     for source in unit:

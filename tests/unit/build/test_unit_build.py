@@ -81,7 +81,7 @@ def test_a_file_that_fails_alone_ends_the_build(units, tmp_path):
 
 def test_every_split_comes_to_an_end(units, tmp_path):
     for _ in range(30):
-        broken = next((path for path in units.paths() if path.startswith("build")), None)
+        broken = next((path for path in units.paths() if path.startswith("./build")), None)
         if broken is None:
             break
         files = members(units, broken)

@@ -102,6 +102,11 @@ def test_headers_come_before_what_would_reach_into_them(compiled):
     assert compiled(one=one, two=two) == 6
 
 
+def test_the_longest_unit_is_compiled_first(plan, sources, tmp_path):
+    units = [plan.write_unit(sources[:1], number, str(tmp_path)) for number in range(1, 12)]
+    assert sorted([*units, "./mmcv/ops/csrc/pytorch/nms.cpp"])[:-1] == units
+
+
 def test_headers_that_depend_on_something_stay_where_they_are(plan):
     text = "#if defined(NEVER)\n#include <not_there.h>\n#endif\n/* #include <commented.h> */\n#include <vector>\n"
     assert plan.Source("a.cpp", text).headers == ("vector",)
