@@ -145,7 +145,7 @@ def test_ended_while_it_builds(
 ) -> None:
     cache = installed / "cache"
     process = start(*("install", "--no-smoke", "--lock", pins), cwd=installed, MMSETUP_CACHE_DIR=str(cache))
-    until(process, "/73]")
+    until(process, "] compiled")
     code = end(process, signum)
     assert code == (-9 if signum == signal.SIGKILL else 130)
     assert gone(cache), children_of(cache)
