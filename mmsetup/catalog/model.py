@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+
+from mmsetup.catalog.gate import Gate, parsed
+from mmsetup.catalog.toolkits import (
+    ForwardCompatibility,
+    MinorCompatibility,
+    ToolkitDriver,
+    ToolkitLimits,
+    TorchArchitectures,
+)
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
 
     from mmsetup.catalog.gpus import GpuModel
 
@@ -47,12 +56,6 @@ PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-x86_64", 
 @cache
 def _series(version: Version) -> str:
     return f"{version.major}.{version.minor}.0"
-
-
-@cache
-def parsed(text: str) -> Version:
-    """Parse a version; the catalogue names the same ones thousands of times."""
-    return Version(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,59 +99,6 @@ class TorchRelease:
     def series(self) -> str:
         """Give the release that extensions are built for: ``1.13.0`` for 1.13.1."""
         return _series(self.version)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """The range of another module that a release asserts when it is imported.
-
-    Releases compare in one of two ways of their own. ``padded``: tuples filled up to four numbers, which
-    agrees with the order of PEP 440. ``unpadded``: lists of the numbers as they are written, so that ``1.2``
-    comes before ``1.2.0`` and a maximum of ``1.2`` refuses 1.2.0. Without a maximum, anything newer will do.
-    """
-
-    distribution: str
-    version: str
-    on: str
-    minimum: str
-    maximum: str
-    maximum_inclusive: bool
-    source: str
-    comparison: str = "padded"
-
-    def admits(self, version: Version) -> bool:
-        """Tell whether importing the release beside this version of the module passes its assertion."""
-        read: Callable[[str], Any] = _numbers if self.comparison == "unpadded" else parsed
-        found = read(str(version))
-        if found < read(self.minimum):
-            return False
-        if not self.maximum:
-            return True
-        maximum = read(self.maximum)
-        return bool(found <= maximum if self.maximum_inclusive else found < maximum)
-
-    @property
-    def range(self) -> str:
-        """Give the assertion as people write it: ``mmcv >=1.3.13,<1.8.0``."""
-        upper = f",{'<=' if self.maximum_inclusive else '<'}{self.maximum}" if self.maximum else ""
-        return f"{self.on} >={self.minimum}{upper}"
-
-
-@cache
-def _numbers(version: str) -> tuple[int, ...]:
-    """Read a version as mmcv's first ``digit_version`` does: ``1.0rc2`` becomes 1, -1, 2.
-
-    Its loop takes each part of digits as a number and splits one with ``rc`` into the number less one and
-    the number of the candidate (open-mmlab/mmcv v1.0.0, mmcv/utils/version_utils.py).
-    """
-    numbers: list[int] = []
-    for part in version.split("."):
-        if part.isdigit():
-            numbers.append(int(part))
-        elif "rc" in part:
-            before, _, after = part.partition("rc")
-            numbers += [int(before) - 1, int(after)]
-    return tuple(numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,68 +291,6 @@ class Break:
         if self.only_built and not built:
             return False
         return all(name in versions and self.admits(name, versions[name]) for name in self.when)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolkitDriver:
-    """The driver that a CUDA toolkit ships with; that of Windows is nothing where it is not known."""
-
-    cuda: str
-    linux_minimum: Version
-    windows_minimum: Version | None
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class MinorCompatibility:
-    """The lowest driver that runs every CUDA of a major version."""
-
-    major: int
-    linux_minimum: Version
-    windows_minimum: Version
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardCompatibility:
-    """The lowest Linux driver on which the package ``cuda-compat`` runs a newer major CUDA version."""
-
-    major: int
-    linux_minimum: Version
-    certainty: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolkitLimits:
-    """What the CUDA toolkits from ``first`` to ``last`` compile for, and the newest gcc that they take.
-
-    ``lacks`` are architectures between the lowest and the highest that they do not know. ``gcc`` and
-    ``gcc_minimum`` are major versions, both still taken, and nothing where no bound is known.
-    """
-
-    first: Version
-    last: Version
-    lowest: str
-    highest: str
-    gcc: int | None
-    certainty: str
-    source: str
-    lacks: tuple[str, ...] = ()
-    gcc_minimum: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TorchArchitectures:
-    """What the releases of torch in a range let an extension be compiled for.
-
-    Their ``torch.utils.cpp_extension`` raises a ``ValueError`` for any other in ``TORCH_CUDA_ARCH_LIST``.
-    """
-
-    # A plan looks rows up by the hundred, and the hash of a range parses it anew.
-    torch: SpecifierSet = field(hash=False)
-    architectures: tuple[str, ...]
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

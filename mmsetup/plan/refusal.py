@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
+from mmsetup.catalog import TorchRelease
 from mmsetup.catalog.addresses import shown
 from mmsetup.catalog.model import parsed
 from mmsetup.errors import MmsetupError, NoPlanError
@@ -203,7 +204,7 @@ def _with_nvcc(base: Selection) -> Iterator[_Way]:
         )
 
 
-def _variants(situation: Situation, release: Any) -> set[str]:
+def _variants(situation: Situation, release: TorchRelease) -> set[str]:
     wheels = release.platforms.get(situation.platform)
     return {*wheels.index_variants, wheels.default_variant} - {"cpu", ""} if wheels else set()
 
