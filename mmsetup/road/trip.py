@@ -1,20 +1,18 @@
-"""The whole road: probe, plan, lock, build, install, smoke, as steps that each call one stage."""
+"""The steps of the road in their order: probe, plan, lock, build, install, smoke."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from mmsetup import uv
 from mmsetup.build import BuiltWheel, fetch, remove_stale
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
-from mmsetup.errors import CheckFailedError, LockError, RequestError, TargetError
+from mmsetup.errors import CheckFailedError, RequestError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.changes import Limit
@@ -26,66 +24,17 @@ from mmsetup.install.verify import verify_environment, verify_wheel
 from mmsetup.install.via_mim import Errand, MimRun, gather, install_by_mim
 from mmsetup.lock import Lock, lock
 from mmsetup.paths import cache_folder, manifest_folder, state_folder
-from mmsetup.plan import Plan, Request, planned
+from mmsetup.plan import planned
 from mmsetup.probe import probe
-from mmsetup.probe.machine import Interpreter, Machine
+from mmsetup.probe.machine import Machine
 from mmsetup.progress import Progress
-from mmsetup.render.document import document, dump, plain
+from mmsetup.render.document import plain
+from mmsetup.road.building import told
+from mmsetup.road.journey import Journey, Outcome, Pinned
+from mmsetup.road.record import manifest_of, moved
 from mmsetup.smoke import SmokeReport, smoke
 
-__all__ = ["Journey", "Outcome", "travel", "wheel_for"]
-
-
-@dataclass(frozen=True, slots=True)
-class Journey:
-    """What ``mmsetup install`` was asked to do.
-
-    ``lock_file`` takes the place of a plan, ``elsewhere`` replaces facts of this machine by what was said of
-    another. With ``by_mim`` mim installs what it can install. ``show`` is
-    called with the plan before anything is done, ``show_company`` with what openmim brings along, ``confirm``
-    with a question before an environment that mmsetup did not make is replaced and before openmim is put into
-    one; it raises when the answer is no.
-    """
-
-    target: Path
-    request: Request
-    lock_file: Path | None = None
-    with_smoke: bool = True
-    wait: bool = True
-    by_mim: bool = False
-    elsewhere: Callable[[Machine], Machine] = field(default=lambda here: here)
-    show: Callable[[Plan], None] = field(default=lambda _: None)
-    show_company: Callable[[Company], None] = field(default=lambda _: None)
-    confirm: Callable[[str], None] = field(default=lambda _: None)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of it.
-
-    ``status`` is ``installed``, ``smoked`` (only the smoke run was missing) or ``unchanged``. ``seconds``
-    maps each stage that ran to its duration.
-    """
-
-    status: str
-    environment: Path
-    python: Path
-    packages: Mapping[str, str]
-    plan: Plan | None = None
-    wheel: BuiltWheel | None = None
-    smoke: SmokeReport | None = None
-    mim: MimRun | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pinned:
-    """A lock that is about to be installed: what it came from and what it is installed with."""
-
-    lock: Lock
-    plan: Plan | None
-    interpreter: Interpreter
-    machine: Machine
+__all__ = ["travel"]
 
 
 def travel(journey: Journey, progress: Progress) -> Outcome:
@@ -172,7 +121,7 @@ class _Trip:
         if target.state == "ours":
             self._progress.note(f"{target.path} stays as it is until the new environment has passed")
 
-    def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> _Pinned:
+    def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> Pinned:
         offline = self._journey.request.offline
         if given is not None:
             self._check_trainable(
@@ -181,7 +130,7 @@ class _Trip:
             interpreter = interpreter_for(given, machine, offline=offline)
             if given.build is not None:
                 preflight(machine, interpreter)
-            return _Pinned(given, None, interpreter, machine)
+            return Pinned(given, None, interpreter, machine)
         with self._stage("plan", "Choosing versions that belong together"):
             made, machine = planned(self._journey.request, machine, catalog, fetch_python=not offline)
         self._journey.show(made)
@@ -191,7 +140,7 @@ class _Trip:
             preflight(machine, interpreter)
         with self._stage("lock", "Pinning every file"):
             locked = lock(made, family_of(catalog, made.family), name="default", offline=offline)
-        return _Pinned(locked, made, interpreter, machine)
+        return Pinned(locked, made, interpreter, machine)
 
     def _check_trainable(self, family: Family, names: Collection[str]) -> None:
         member = family.member("segmentation")
@@ -201,7 +150,7 @@ class _Trip:
                 remedy="mmsetup install --no-smoke  # with the same options",
             )
 
-    def _beside(self, pinned: _Pinned, catalog: Catalog) -> Company:
+    def _beside(self, pinned: Pinned, catalog: Catalog) -> Company:
         """Find what openmim brings along, show it, and have it agreed to."""
         installs(pinned.lock, family_of(catalog, pinned.lock.family).ops.distribution)
         limits = (
@@ -216,12 +165,12 @@ class _Trip:
         )
         return found
 
-    def _errand(self, pinned: _Pinned, wheels: Mapping[str, Path], beside: Company) -> Errand:
+    def _errand(self, pinned: Pinned, wheels: Mapping[str, Path], beside: Company) -> Errand:
         with self._stage("fetch for mim", "Fetching what mim installs"):
             python, offline = pinned.interpreter.path, self._journey.request.offline
             return gather(pinned.lock, wheels, beside, python, self._progress, offline=offline)
 
-    def _built(self, pinned: _Pinned) -> BuiltWheel | None:
+    def _built(self, pinned: Pinned) -> BuiltWheel | None:
         locked = pinned.lock.build
         if locked is None:
             return None
@@ -233,10 +182,10 @@ class _Trip:
                 progress=self._progress,
                 offline=self._journey.request.offline,
             )
-        self._progress.note(_told(built))
+        self._progress.note(told(built))
         return built
 
-    def _wheels(self, pinned: _Pinned, built: BuiltWheel | None, catalog: Catalog) -> dict[str, Path]:
+    def _wheels(self, pinned: Pinned, built: BuiltWheel | None, catalog: Catalog) -> dict[str, Path]:
         """Give the ops' wheel: the built one, or the prebuilt one, fetched and looked into."""
         package = pinned.lock.package(family_of(catalog, pinned.lock.family).ops.distribution)
         if built is not None:
@@ -251,7 +200,7 @@ class _Trip:
     def _installed(
         self,
         target: Target,
-        pinned: _Pinned,
+        pinned: Pinned,
         mark: str,
         wheels: Mapping[str, Path],
         built: BuiltWheel | None,
@@ -272,8 +221,8 @@ class _Trip:
         def accept(new: Path, python: Path) -> None:
             verify_environment(new, pinned.lock)
             if self._journey.with_smoke:
-                reports.append(_moved(self._smoked(new, python), new, target.path))
-            write_manifest(new, _manifest(mark, pinned, built, reports, runs))
+                reports.append(moved(self._smoked(new, python), new, target.path))
+            write_manifest(new, manifest_of(mark, pinned, built, reports, runs))
 
         later = tuple(errand.wheels) if errand else ()
         self._progress.stage(f"Installing {len(pinned.lock.packages) - len(later)} packages")
@@ -316,101 +265,3 @@ class _Trip:
                 remedy=f"{keep}mmsetup doctor --env {self._journey.target}  # looks for the cause",
             )
         return report
-
-
-def _moved(report: SmokeReport, new: Path, place: Path) -> SmokeReport:
-    """Give the report of an environment that was tried as ``new`` and will lie in ``place``."""
-
-    def moved(path: Path) -> Path:
-        return place / path.relative_to(new) if path.is_relative_to(new) else path
-
-    after = replace(
-        report,
-        environment=moved(report.environment),
-        python=moved(report.python),
-        output=moved(report.output) if report.output else None,
-        pictures=tuple(moved(path) for path in report.pictures),
-        checkpoint=moved(report.checkpoint) if report.checkpoint else None,
-        config=moved(report.config) if report.config else None,
-    )
-    text = dump(document("mmsetup.smoke/1", after)) + "\n"
-    (manifest_folder(new) / "smoke" / "report.json").write_text(text, encoding="utf-8")
-    return after
-
-
-def wheel_for(
-    request: Request,
-    machine: Machine,
-    catalog: Catalog,
-    *,
-    lock_file: Path | None,
-    output: Path | None,
-    progress: Progress,
-) -> BuiltWheel:
-    """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache.
-
-    With ``output`` it is copied into that folder.
-
-    Raises:
-        LockError: the plan or the lock needs no build.
-        MmsetupError: what the stages raise.
-    """
-    locked = given_lock(lock_file, request, catalog)
-    if locked is not None:
-        interpreter = interpreter_for(locked, machine, offline=request.offline)
-    else:
-        progress.stage("Choosing versions that belong together")
-        made, machine = planned(request, machine, catalog, fetch_python=not request.offline)
-        if not made.ops.is_built:
-            raise LockError(
-                f"nothing is to be built: {made.ops.source} has a wheel for this plan",
-                remedy="mmsetup install  # takes it from there",
-            )
-        interpreter = chosen_interpreter(made)
-        preflight(machine, interpreter)
-        progress.stage("Pinning every file")
-        locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
-    progress.stage("Building the compiled ops")
-    built = build_locked(locked, interpreter, machine, progress=progress, offline=request.offline)
-    progress.note(_told(built))
-    if output is None:
-        return built
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        return replace(built, path=Path(shutil.copy(built.path, output)))
-    except OSError as error:
-        raise TargetError(
-            f"the wheel cannot be copied to {output}: {error.strerror}", remedy=f"take it from {built.path}"
-        ) from error
-
-
-def _told(built: BuiltWheel) -> str:
-    if built.from_cache:
-        return f"{built.path.name} was built before ({built.seconds:.0f} s then) and is taken from the cache"
-    return f"{built.path.name} was built in {built.seconds:.0f} s"
-
-
-def _manifest(
-    mark: str,
-    pinned: _Pinned,
-    built: BuiltWheel | None,
-    reports: list[SmokeReport],
-    runs: list[MimRun],
-) -> Manifest:
-    ops = {"origin": "prebuilt"}
-    if built is not None:
-        ops = {"origin": "built", "key": built.key, "sha256": built.sha256, "wheel": built.path.name}
-    packages = pinned.lock.packages
-    return Manifest(
-        fingerprint=mark,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        lock_digest=pinned.lock.digest,
-        python=pinned.lock.python,
-        packages={package.name: package.version for package in packages},
-        file_hashes={package.name: [file.sha256 for file in package.files] for package in packages},
-        ops=ops,
-        machine=plain(pinned.machine),
-        plan=plain(pinned.plan) if pinned.plan else {},
-        smoke=plain(reports[0]) if reports else {},
-        mim=plain(runs[0]) if runs else {},
-    )
