@@ -15,6 +15,7 @@ from mmsetup.binary import elf, fatbin, torch_flags, wheel
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures, GpuCode
 from mmsetup.binary.floors import Floor, floor, manylinux
+from mmsetup.binary.library_names import is_torch_core
 from mmsetup.binary.linkage import torch_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE, Operators, asked_for, operators
 from mmsetup.binary.torch_history import history
@@ -35,7 +36,6 @@ _PYTHON = re.compile(r"\.(?:cpython-(\d)(\d+)(t?)-[^.]*|(abi3))\.so$", re.ASCII)
 _OPS_FILE = OPS_MODULE.rpartition(".")[2]
 _MOST_FILES = 20_000
 _MOST_SOURCE_BYTES = 1 << 20
-_OF_TORCH = re.compile(r"lib(torch\w*|c10\w*)\.so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +207,9 @@ def _in_environment(path: Path, name: str) -> LibraryFacts | None:
     is_ops = _is_operators(path)
     try:
         if name.startswith("torch/"):
-            concerns = name.startswith("torch/lib/") and _OF_TORCH.fullmatch(path.name) is not None
+            concerns = name.startswith("torch/lib/") and is_torch_core(path.name)
         else:
-            concerns = is_ops or any(map(_OF_TORCH.fullmatch, elf.read_needed(path)))
+            concerns = is_ops or any(map(is_torch_core, elf.read_needed(path)))
         return _library(path, name) if concerns else None
     except IntegrityError:
         if is_ops:

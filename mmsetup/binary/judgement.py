@@ -12,27 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsetup.binary import elf, linkage
+from mmsetup.binary.architectures import runs_on
 from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.floors import named_floor
 from mmsetup.binary.inspection import Inspection, LibraryFacts
+from mmsetup.binary.library_names import (
+    is_cuda_library,
+    is_cuda_runtime,
+    is_driver_library,
+    is_torch_library,
+)
 from mmsetup.binary.surroundings import AskedGpu, Surroundings
 from mmsetup.binary.torch_history import history
 from mmsetup.errors import IntegrityError
-from mmsetup.plan.candidate import runs_on
 
 __all__ = ["COMPILES", "FAILS", "RUNS", "GpuAnswer", "Reason", "Verdict", "judge"]
 
 RUNS, COMPILES, FAILS = "runs", "runs by PTX", "does not run"
 
-_CUDA = re.compile(
-    r"lib(cudart|cublas|cublasLt|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cudnn\w*|nvrtc|nvToolsExt"
-    r"|nvJitLink|nccl|cupti)(-[0-9a-f]{8})?\.so(\.[\d.]+)?"
-)
-_TORCH = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
-_RUNTIME = re.compile(r"libcudart\.so\.[\d.]+")
 _TAG = re.compile(r"(?P<python>cp|py)(?P<major>\d)(?P<minor>\d*)", re.ASCII)
-# They come with the driver, and a machine without a GPU does without them.
-_OF_THE_DRIVER = frozenset({"libcuda.so.1", "libnvidia-ml.so.1"})
 _STDCXX = "libstdc++.so.6"
 _MOST_SYMBOLS = 4
 
@@ -182,15 +180,15 @@ def _libraries(found: Inspection, around: Surroundings) -> Iterator[Reason]:
     absent: dict[str, str] = {}
     for one in found.libraries:
         for name in one.elf.needed:
-            if name in own or name in around.brought or name in absent or name in _OF_THE_DRIVER:
+            if name in own or name in around.brought or name in absent or is_driver_library(name):
                 continue
             if _lies_beside(one, name):
                 continue
             if around.system is not None and around.system.find(name) is not None:
                 continue
             absent[name] = one.name
-    for kind, pattern in (("torch", _TORCH), ("cuda", _CUDA), ("library", re.compile(".*"))):
-        names = [name for name in absent if pattern.fullmatch(name)]
+    for kind, belongs in (("torch", is_torch_library), ("cuda", is_cuda_library), ("library", bool)):
+        names = [name for name in absent if belongs(name)]
         if names:
             said = {
                 "torch": f"it needs {', '.join(names)}, which {around.name} does not have",
@@ -214,9 +212,7 @@ def _runtime(found: Inspection, around: Surroundings, own: frozenset[str]) -> It
     """Compare the CUDA runtime alone: of a torch in the catalogue nothing else is known."""
     if not around.variant:
         return
-    needed = {
-        name: one.name for one in found.libraries for name in one.elf.needed if _RUNTIME.fullmatch(name)
-    }
+    needed = {name: one.name for one in found.libraries for name in one.elf.needed if is_cuda_runtime(name)}
     strange = sorted(name for name in needed if name != around.runtime and name not in own)
     if strange:
         brings = around.runtime or "no CUDA"
@@ -228,7 +224,7 @@ def _runtime(found: Inspection, around: Surroundings, own: frozenset[str]) -> It
 
 
 def _runtimes(around: Surroundings) -> tuple[str, ...]:
-    there = sorted(name for name in around.brought or () if _RUNTIME.fullmatch(name))
+    there = sorted(name for name in around.brought or () if is_cuda_runtime(name))
     return (f"{around.name} brings {', '.join(there) or 'no CUDA runtime'}",)
 
 

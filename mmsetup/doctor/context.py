@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 from mmsetup.binary import elf, fatbin, libraries
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures
+from mmsetup.binary.library_names import is_torch_library
 from mmsetup.binary.linkage import missing_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family
@@ -23,9 +24,8 @@ from mmsetup.doctor import declared
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
-__all__ = ["TORCH_LIBRARY", "Context", "Operators", "parsed"]
+__all__ = ["Context", "Operators", "parsed"]
 
-TORCH_LIBRARY = re.compile(r"lib(torch\w*|c10\w*|caffe2\w*|shm)\.so")
 _EXTENSION = OPS_MODULE.removeprefix(f"{OPS_PACKAGE}.")
 _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
@@ -166,7 +166,7 @@ class Context:
         if torch is None or operators is None or operators.facts is None:
             return ()
         needed = operators.facts.needed
-        absent = [name for name in needed if TORCH_LIBRARY.fullmatch(name) and name not in self.brought]
+        absent = [name for name in needed if is_torch_library(name) and name not in self.brought]
         try:
             return (*absent, *sorted(missing_symbols(operators.facts, torch.path / "lib")))
         except IntegrityError:

@@ -15,9 +15,10 @@ from operator import attrgetter
 
 from packaging.version import Version
 
+from mmsetup.binary.architectures import capability, runs_on
 from mmsetup.catalog.model import ToolkitLimits, TorchArchitectures, parsed
 from mmsetup.plan.builds import TorchBuild, is_usable
-from mmsetup.plan.candidate import Candidate, capability, cuda_of, runs_on
+from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.offers import wheel_on
 from mmsetup.plan.situation import Situation, host_of
 from mmsetup.probe.machine import Gpu

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
+from mmsetup.binary.architectures import runs_on
 from mmsetup.catalog.gpus import architecture_of
 from mmsetup.catalog.vendors import JetPack, vendors
 from mmsetup.errors import RequestError
-from mmsetup.plan.candidate import runs_on
 from mmsetup.probe.machine import Gpu
 
 if TYPE_CHECKING:

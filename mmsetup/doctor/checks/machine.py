@@ -7,12 +7,12 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from mmsetup.binary.architectures import runs_on
 from mmsetup.binary.libraries import Missing, missing
-from mmsetup.doctor.checks.operators import CUDA_LIBRARY
-from mmsetup.doctor.context import TORCH_LIBRARY, Context, parsed
+from mmsetup.binary.library_names import is_cuda_library, is_torch_library
+from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.model import Observation, check
 from mmsetup.errors import IntegrityError
-from mmsetup.plan.candidate import runs_on
 from mmsetup.probe.machine import Gpu
 
 __all__ = [
@@ -58,9 +58,7 @@ def no_system_library(context: Context) -> Iterator[Observation]:
             # A damaged file is a cause of its own: MM105, MM202.
             continue
         absent = tuple(
-            one
-            for one in absent
-            if not CUDA_LIBRARY.fullmatch(one.library) and not TORCH_LIBRARY.fullmatch(one.library)
+            one for one in absent if not is_cuda_library(one.library) and not is_torch_library(one.library)
         )
         if absent:
             yield Observation(

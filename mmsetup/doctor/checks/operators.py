@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmsetup.binary.libraries import beside
+from mmsetup.binary.library_names import is_cuda_library
 from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation, check
 
 __all__ = [
-    "CUDA_LIBRARY",
     "are_missing",
     "need_another_cuda",
     "need_another_torch",
     "unloadable",
 ]
 
-CUDA_LIBRARY = re.compile(
-    r"lib(cudart|cublas|cublasLt|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cudnn\w*|nvrtc|nvToolsExt"
-    r"|nvJitLink|nccl|cupti)(-[0-9a-f]{8})?\.so(\.(?P<version>[\d.]+))?"
-)
 _MOST_SYMBOLS = 4
 
 
@@ -101,7 +96,7 @@ def need_another_cuda(context: Context) -> Iterator[Observation]:
     strange = [
         name
         for name in operators.facts.needed
-        if CUDA_LIBRARY.fullmatch(name)
+        if is_cuda_library(name)
         and name not in context.brought
         and not any((folder / name).is_file() for folder in own)
     ]

@@ -15,7 +15,7 @@ from mmsetup.catalog import Break, Catalog, IndexFile, Page, WheelGroup
 from mmsetup.catalog.model import Architectures
 from mmsetup.plan import Request
 from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, torch_builds
-from mmsetup.plan.candidate import Candidate, cuda_of, runs_on
+from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.code import Code
 from mmsetup.plan.offers import Offer, wheel_on
 from mmsetup.plan.rules import BUILD_RULES, OPS_RULES, TORCH_PAGE, torch_page
@@ -355,29 +355,6 @@ def test_a_yanked_file_is_none(catalog: Catalog) -> None:
     name = "torch-1.13.1-cp310-cp310-manylinux2014_x86_64.whl"
     page = Page("x", (IndexFile(name, "u", yanked=True),))
     assert wheel_on(page, "torch", Version("1.13.1"), build_of(catalog), situation_of(catalog)) is None
-
-
-@pytest.mark.parametrize(
-    ("architecture", "sass", "ptx", "runs"),
-    [
-        ("sm_86", ("sm_86",), (), True),
-        ("sm_86", ("sm_80",), (), True),
-        ("sm_80", ("sm_86",), (), False),
-        ("sm_90", ("sm_86",), (), False),
-        ("sm_90", ("sm_86",), ("sm_86",), True),
-        ("sm_75", (), ("sm_86",), False),
-        ("sm_120", ("sm_90",), (), False),
-        ("sm_90a", ("sm_90",), (), True),
-        ("sm_90", ("sm_90a",), (), False),
-        ("sm_100", (), ("sm_90a",), False),
-        ("sm_120", (), ("sm_90",), True),
-        ("sm_86", (), (), False),
-    ],
-)
-def test_code_runs_on_its_own_major_version_and_portable_code_on_anything_newer(
-    architecture: str, sass: tuple[str, ...], ptx: tuple[str, ...], runs: bool
-) -> None:
-    assert runs_on(architecture, sass, ptx) is runs
 
 
 def test_the_cuda_of_a_variant() -> None:

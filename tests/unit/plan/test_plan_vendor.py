@@ -14,7 +14,6 @@ from mmsetup.catalog.gpus import architecture_of
 from mmsetup.catalog.vendors import vendors
 from mmsetup.errors import CatalogError, NoPlanError, RequestError
 from mmsetup.plan import Plan, Request
-from mmsetup.plan.candidate import runs_on
 from mmsetup.plan.elsewhere import machine_elsewhere
 from mmsetup.plan.index import request_beside
 from mmsetup.plan.vendor import with_integrated_gpu
@@ -121,15 +120,6 @@ def test_what_nvml_told_and_what_was_pretended_stays(catalog: Catalog) -> None:
 def test_another_platform_is_no_jetson_and_no_container(catalog: Catalog) -> None:
     elsewhere = machine_elsewhere(replace(BOARD, vendor_torch=NGC), catalog, platform="linux-x86_64")
     assert (elsewhere.jetson, elsewhere.vendor_torch) == (None, None)
-
-
-def test_machine_code_does_not_pass_between_integrated_gpus_and_others() -> None:
-    assert not runs_on("sm_87", ("sm_80", "sm_86"), ())
-    assert not runs_on("sm_72", ("sm_70",), ())
-    assert not runs_on("sm_89", ("sm_87",), ())
-    assert runs_on("sm_87", ("sm_87",), ())
-    assert runs_on("sm_87", (), ("sm_80",))
-    assert runs_on("sm_86", ("sm_80",), ())
 
 
 def test_a_plan_in_a_container_of_ngc_leaves_its_torch_alone(planned: Planned) -> None:
