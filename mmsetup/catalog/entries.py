@@ -253,6 +253,7 @@ def version_break(entry: Mapping[str, Any]) -> Break:
         certainty=_text(entry, "certainty"),
         source=tuple(str(line) for line in _not_empty(entry["source"], "source")),
         severity=entry.get("severity", "warning"),
+        patches=tuple(map(str, entry.get("patches", ()))),
     )
     if found.severity not in {"error", "warning"}:
         raise ValueError(f"{found.id}: severity {found.severity!r} is neither error nor warning")

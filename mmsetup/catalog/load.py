@@ -19,6 +19,7 @@ from mmsetup.catalog.contradictions import contradictions, of_gates
 from mmsetup.catalog.copies import WITHOUT_COPY, Copy, kept_copy
 from mmsetup.catalog.gpus import gpu_model
 from mmsetup.catalog.model import Catalog, Targets
+from mmsetup.catalog.patches import patch
 from mmsetup.catalog.sums import DATA, FILES
 from mmsetup.errors import CatalogError
 
@@ -163,6 +164,7 @@ def _catalog(folder: Path, *, thorough: bool = False) -> Catalog:
             reader.each("drivers.json", "torch_architectures", entries.torch_architectures)
         ),
         gpus=tuple(reader.each("gpus.json", "gpus", gpu_model)),
+        patches=tuple(reader.each("patches.toml", "patches", patch)),
         targets=reader.one("families.toml", "targets", entries.targets) or _NO_TARGETS,
     )
     without = tuple(reader.each("gates.json", "without", entries.without_gates))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from mmsetup.catalog.breaks import Break
 from mmsetup.catalog.gate import Gate, parsed
+from mmsetup.catalog.patches import Patch
 from mmsetup.catalog.toolkits import (
     ForwardCompatibility,
     MinorCompatibility,
@@ -260,40 +262,6 @@ class WheelPythons:
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
-    """A version boundary at which something breaks.
-
-    ``when`` maps ``torch``, ``python``, ``glibc`` or a distribution to the range in which it does; with
-    ``only_built`` it concerns ops built from source alone, with ``platforms`` those platforms alone. A break
-    gives ``bounds`` for the resolver, or ``reject`` (no such plan), or ``caution`` (such a plan only when it
-    was asked for). ``severity`` is how bad it is in an environment that is there: ``error`` when the stack
-    cannot be imported or trained, ``warning`` when a part that not everybody uses fails.
-    """
-
-    id: str
-    when: Mapping[str, SpecifierSet]
-    only_built: bool
-    effect: str
-    bounds: tuple[str, ...]
-    reject: bool
-    caution: bool
-    certainty: str
-    source: tuple[str, ...]
-    severity: str = "warning"
-    platforms: tuple[str, ...] = ()
-
-    def admits(self, name: str, version: Version) -> bool:
-        """Tell whether its condition on ``name``, where it has one, holds for a version."""
-        return name not in self.when or self.when[name].contains(version, prereleases=True)
-
-    def concerns(self, versions: Mapping[str, Version], *, built: bool) -> bool:
-        """Tell whether all its conditions hold; one on a version that is not given does not."""
-        if self.only_built and not built:
-            return False
-        return all(name in versions and self.admits(name, versions[name]) for name in self.when)
-
-
-@dataclass(frozen=True, slots=True)
 class Targets:
     """The Pythons of an environment: those that mmsetup's own scripts run on, and those that uv fetches."""
 
@@ -321,10 +289,20 @@ class Catalog:
     torch_architectures: tuple[TorchArchitectures, ...]
     gpus: tuple[GpuModel, ...]
     targets: Targets
+    patches: tuple[Patch, ...] = ()
 
     def family(self, name: str) -> Family | None:
         """Give the family of that name."""
         return next((family for family in self.families if family.name == name), None)
+
+    def patch(self, name: str) -> Patch | None:
+        """Give the patch of that name."""
+        return next((patch for patch in self.patches if patch.name == name), None)
+
+    def mending(self, found: Break, distribution: str, version: Version) -> tuple[Patch, ...]:
+        """Give the patches that mend a break in a release of the ops; none where it goes on breaking it."""
+        named = map(self.patch, found.patches)
+        return tuple(patch for patch in named if patch is not None and patch.fits(distribution, version))
 
     def source(self, name: str) -> Source | None:
         """Give the source of that name."""

@@ -30,6 +30,7 @@ FILES = (
     "vendors.toml",
     "openmim.toml",
     "builds.toml",
+    "patches.toml",
 )
 """The files that make up a catalogue."""
 

@@ -13,6 +13,7 @@ from mmsetup.catalog.contradictions.certainty import of_certainty
 from mmsetup.catalog.contradictions.drivers import of_drivers
 from mmsetup.catalog.contradictions.families import of_families
 from mmsetup.catalog.contradictions.gates import of_gates
+from mmsetup.catalog.contradictions.patches import of_patches
 from mmsetup.catalog.contradictions.torch import of_torch
 from mmsetup.catalog.contradictions.wheels import of_torch_of_wheels, of_wheels
 from mmsetup.catalog.model import Catalog
@@ -33,6 +34,7 @@ def contradictions(catalog: Catalog, *, thorough: bool = False) -> Iterator[str]
     yield from of_wheels(catalog)
     yield from of_breaks(catalog)
     yield from of_drivers(catalog)
+    yield from of_patches(catalog)
     yield from of_families(catalog)
     if thorough:
         yield from of_torch_of_wheels(catalog)
@@ -43,6 +45,7 @@ def _keys(catalog: Catalog) -> Mapping[str, Iterable[Hashable]]:
         "torch.json": (release.version for release in catalog.torch),
         "sources.toml": (source.name for source in catalog.sources),
         "breaks.toml": (found.id for found in catalog.breaks),
+        "patches.toml": (one.name for one in catalog.patches),
         "families.toml": (family.name for family in catalog.families),
         "gates.json": ((gate.distribution, gate.version, gate.on) for gate in catalog.gates),
         "gpus.json": (gpu.name for gpu in catalog.gpus),

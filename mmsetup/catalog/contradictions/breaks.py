@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["of_breaks"]
 
-_ALWAYS = frozenset({"torch", "python", "glibc"})
+_ALWAYS = frozenset({"torch", "python", "glibc", "cuda"})
 
 
 def of_breaks(catalog: Catalog) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _accepted(breaks: tuple[Break, ...], catalog: Catalog) -> Iterator[Mapping[s
 def _meeting(breaks: tuple[Break, ...], catalog: Catalog) -> Iterator[Mapping[str, Version]]:
     """Give what meets the conditions of all breaks: a torch, a Python, and versions of one family.
 
-    A glibc is anything that they ask for.
+    A glibc and a CUDA are anything that they ask for.
     """
     platforms = [set(one.platforms) for one in breaks if one.platforms]
     shared = set.intersection(*platforms) if platforms else None

@@ -79,11 +79,22 @@ def _of_proof(proof: Proven, family: Family, catalog: Catalog) -> Iterator[str]:
             chosen = proof.versions.get(on.distribution) if on else None
             if chosen is not None and not gate.admits(chosen):
                 yield f"does not pass the gate of {gate.distribution} {gate.version}"
+    yield from _of_breaks(proof, family, catalog)
+
+
+def _of_breaks(proof: Proven, family: Family, catalog: Catalog) -> Iterator[str]:
     built = not _has_wheel(proof, family, catalog)
+    ops = proof.versions.get(family.ops.distribution)
+    breaking = [
+        found
+        for found in catalog.breaks
+        if (found.reject or found.caution)
+        and not (built and ops and catalog.mending(found, family.ops.distribution, ops))
+    ]
     for python in proof.pythons:
         held = {"torch": proof.torch, "python": parsed(python), **proof.versions}
-        for found in catalog.breaks:
-            if (found.reject or found.caution) and found.concerns(held, built=built):
+        for found in breaking:
+            if found.concerns(held, built=built):
                 yield f"meets the break {found.id} on Python {python}"
 
 
