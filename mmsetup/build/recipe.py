@@ -35,7 +35,8 @@ class Recipe:
     whatever the machine has. ``compiler`` is the first line of ``g++ --version``, ``flags`` are given to the
     compiler after the interpreter's own, ``libc`` is the C library built against (``glibc 2.36``).
     ``patches`` are the sha256 of each change made to the source. ``way`` is ``PLAIN`` or ``UNITS``, with
-    ``apart`` the groups of source files (ends of paths) of which no two are compiled together.
+    ``apart`` the groups of source files (ends of paths) of which no two are compiled together. ``local`` is
+    the local part that the wheel's version gains (``pt1.13.1cu117``); empty for none.
     """
 
     distribution: str
@@ -53,6 +54,7 @@ class Recipe:
     libc: str = ""
     way: str = PLAIN
     apart: tuple[tuple[str, ...], ...] = ()
+    local: str = ""
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "libc": recipe.libc,
         "way": recipe.way,
         "apart": sorted(sorted(group) for group in recipe.apart),
+        "local": recipe.local,
     }
 
 

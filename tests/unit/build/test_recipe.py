@@ -24,6 +24,7 @@ CHANGES = {
     "libc": "glibc 2.31",
     "way": UNITS,
     "apart": (("a.cpp", "b.cpp"),),
+    "local": "pt1.13.1cpu",
 }
 
 
