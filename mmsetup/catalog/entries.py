@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from mmsetup.catalog.model import (
     PLATFORMS,
@@ -30,6 +31,7 @@ from mmsetup.catalog.model import (
     Targets,
     ToolkitDriver,
     ToolkitLimits,
+    ToolkitWheels,
     TorchArchitectures,
     TorchPlatform,
     TorchRelease,
@@ -50,6 +52,7 @@ __all__ = [
     "targets",
     "toolkit_driver",
     "toolkit_limits",
+    "toolkit_wheels",
     "torch_architectures",
     "torch_release",
     "version_break",
@@ -308,6 +311,23 @@ def toolkit_limits(entry: Mapping[str, Any]) -> ToolkitLimits:
     )
     if found.first > found.last:
         raise ValueError(f"CUDA {found.first} comes after {found.last}")
+    return found
+
+
+def toolkit_wheels(entry: Mapping[str, Any]) -> ToolkitWheels:
+    """Make a toolkit in wheels of an entry of ``drivers.json``."""
+    found = ToolkitWheels(
+        first=parsed(entry["first"]),
+        last=parsed(entry["last"]),
+        compiler=_text(entry, "compiler"),
+        distributions=tuple(map(canonicalize_name, _not_empty(entry["distributions"], "distributions"))),
+        platforms=tuple(map(_platform, _not_empty(entry["platforms"], "platforms"))),
+        source=_text(entry, "source"),
+    )
+    if found.first > found.last:
+        raise ValueError(f"CUDA {found.first} comes after {found.last}")
+    if found.compiler not in found.distributions:
+        raise ValueError(f"{found.compiler} is none of the distributions")
     return found
 
 

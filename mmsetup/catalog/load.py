@@ -160,6 +160,7 @@ def _catalog(folder: Path, *, thorough: bool = False) -> Catalog:
             reader.each("drivers.json", "forward_compatibility", entries.forward_compatibility)
         ),
         toolkit_limits=tuple(reader.each("drivers.json", "limits", entries.toolkit_limits)),
+        toolkit_wheels=tuple(reader.each("drivers.json", "toolkit_wheels", entries.toolkit_wheels)),
         torch_architectures=tuple(
             reader.each("drivers.json", "torch_architectures", entries.torch_architectures)
         ),

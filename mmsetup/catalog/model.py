@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from mmsetup.catalog.toolkits import (
     MinorCompatibility,
     ToolkitDriver,
     ToolkitLimits,
+    ToolkitWheels,
     TorchArchitectures,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "Targets",
     "ToolkitDriver",
     "ToolkitLimits",
+    "ToolkitWheels",
     "TorchArchitectures",
     "TorchPlatform",
     "TorchRelease",
@@ -53,6 +55,13 @@ __all__ = [
 ]
 
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-x86_64", "macos-arm64")
+
+
+def _patched(gate: Gate, patches: Sequence[Patch]) -> Gate:
+    for patch in patches:
+        if gate.on in patch.admits and patch.fits(gate.distribution, parsed(gate.version)):
+            return gate.widened(patch.admits[gate.on], f"patch {patch.name}")
+    return gate
 
 
 @cache
@@ -286,6 +295,7 @@ class Catalog:
     minor_compatibility: tuple[MinorCompatibility, ...]
     forward_compatibility: tuple[ForwardCompatibility, ...]
     toolkit_limits: tuple[ToolkitLimits, ...]
+    toolkit_wheels: tuple[ToolkitWheels, ...]
     torch_architectures: tuple[TorchArchitectures, ...]
     gpus: tuple[GpuModel, ...]
     targets: Targets
@@ -303,6 +313,11 @@ class Catalog:
         """Give the patches that mend a break in a release of the ops; none where it goes on breaking it."""
         named = map(self.patch, found.patches)
         return tuple(patch for patch in named if patch is not None and patch.fits(distribution, version))
+
+    def with_patched_gates(self, names: Iterable[str]) -> Catalog:
+        """Give the catalogue with the gates as patches of these names leave them."""
+        patches = [patch for patch in map(self.patch, names) if patch is not None and patch.admits]
+        return replace(self, gates=tuple(_patched(gate, patches) for gate in self.gates)) if patches else self
 
     def source(self, name: str) -> Source | None:
         """Give the source of that name."""

@@ -1,4 +1,4 @@
-"""What is known of CUDA toolkits as values: their drivers, what they compile for, what torch lets them."""
+"""CUDA toolkits as values: their drivers, what they compile for, which are wheels, what torch lets them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "MinorCompatibility",
     "ToolkitDriver",
     "ToolkitLimits",
+    "ToolkitWheels",
     "TorchArchitectures",
 ]
 
@@ -65,6 +66,27 @@ class ToolkitLimits:
     source: str
     lacks: tuple[str, ...] = ()
     gcc_minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolkitWheels:
+    """The distributions of the default index that together are an nvcc of CUDA ``first`` to ``last``.
+
+    A release of each belongs to the CUDA whose major and minor version it begins with. ``compiler`` is the
+    one of them that holds nvcc. Beside the packages that torch's own wheels require they make a folder that
+    can be ``CUDA_HOME``. ``platforms`` are those that they are for.
+    """
+
+    first: Version
+    last: Version
+    compiler: str
+    distributions: tuple[str, ...]
+    platforms: tuple[str, ...]
+    source: str
+
+    def requirements(self, cuda: Version) -> tuple[str, ...]:
+        """Give the requirements on the newest wheels of the major and minor version of a CUDA."""
+        return tuple(f"{name}=={cuda.major}.{cuda.minor}.*" for name in self.distributions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,16 @@ def _drivers(catalog: Catalog, wanted: str) -> Topic:
         )
         for one in catalog.toolkit_limits
     ]
+    rows += [
+        (
+            f"CUDA {one.first} to {one.last} as wheels",
+            " ".join(one.platforms),
+            " ".join(one.distributions),
+            "measured",
+            one.source,
+        )
+        for one in catalog.toolkit_wheels
+    ]
     chosen = (
         [row for row in rows if f"{row[0].split()[1].rstrip(',')}.".startswith(f"{wanted}.")]
         if wanted
@@ -180,6 +190,7 @@ def _drivers(catalog: Catalog, wanted: str) -> Topic:
         "forward_compatibility": catalog.forward_compatibility,
         "toolkits": catalog.toolkit_drivers,
         "limits": catalog.toolkit_limits,
+        "toolkit_wheels": catalog.toolkit_wheels,
     }
     return Topic("drivers", ("CUDA", "Linux", "Windows", "certainty", "source"), tuple(chosen), entries)
 

@@ -166,6 +166,7 @@ def test_a_file_that_holds_no_table(folder: Path) -> None:
         ("wheels.json", "pythons"),
         ("drivers.json", "toolkits"),
         ("drivers.json", "limits"),
+        ("drivers.json", "toolkit_wheels"),
         ("drivers.json", "torch_architectures"),
         ("gpus.json", "gpus"),
     ],
@@ -313,6 +314,16 @@ IN_JSON = {
         "drivers.json",
         lambda document: document["limits"][0].update(gcc_minimum=12),
         "drivers.json: CUDA 11.7 takes gcc 12 to 11",
+    ),
+    "a toolkit in wheels without its compiler": (
+        "drivers.json",
+        lambda document: document["toolkit_wheels"][0].update(compiler="nvidia-cuda-cccl"),
+        "drivers.json: toolkit_wheels[0]: nvidia-cuda-cccl is none of the distributions",
+    ),
+    "a toolkit in wheels for no platform": (
+        "drivers.json",
+        lambda document: document["toolkit_wheels"][0].update(platforms=[]),
+        "drivers.json: toolkit_wheels[0]: platforms is empty",
     ),
     "a torch that compiles for two lists": (
         "drivers.json",
