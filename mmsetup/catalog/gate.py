@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 __all__ = ["Gate", "parsed"]
 
@@ -52,6 +55,18 @@ class Gate:
         """Give the assertion as people write it: ``mmcv >=1.3.13,<1.8.0``."""
         upper = f",{'<=' if self.maximum_inclusive else '<'}{self.maximum}" if self.maximum else ""
         return f"{self.on} >={self.minimum}{upper}"
+
+    def widened(self, admitted: SpecifierSet, source: str) -> Gate:
+        """Give the gate with another range, of one lower bound (``>=``) and at most one upper."""
+        bounds = {one.operator: one.version for one in admitted}
+        upper = "<=" if "<=" in bounds else "<"
+        return replace(
+            self,
+            minimum=bounds[">="],
+            maximum=bounds.get(upper, ""),
+            maximum_inclusive=upper == "<=",
+            source=source,
+        )
 
 
 @cache

@@ -92,6 +92,10 @@ def patch(entry: Mapping[str, Any]) -> Patch:
     )
     if found.admits and not found.asked:
         raise ValueError(f"{name} changes a gate, and nobody has to ask for it")
+    for range_ in found.admits.values():
+        operators = sorted(one.operator for one in range_)
+        if operators not in ([">="], ["<", ">="], ["<=", ">="]):
+            raise ValueError(f"{name} admits {range_}, which no gate says")
     return found
 
 

@@ -15,6 +15,7 @@ from mmsetup.plan.builds import DEFAULT_INDEX
 from mmsetup.plan.candidate import SDIST, Candidate, cuda_of
 from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, SourceReport
 from mmsetup.plan.offers import Offers, wheel_on
+from mmsetup.plan.patching import applied, idle
 from mmsetup.plan.selection import torch_addresses
 from mmsetup.plan.situation import Situation
 from mmsetup.plan.vendor import vendor_notes
@@ -54,6 +55,7 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
         else "",
         fetches_python=best.build.interpreter is None
         and situation.catalog.targets.fetched.contains(best.build.python),
+        patches=tuple(applied(best, situation)),
     )
 
 
@@ -215,6 +217,7 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
     if machine.os.wsl:
         yield "under WSL the driver is that of Windows: its version was compared with Windows' minimums"
     yield from vendor_notes(situation, build)
+    yield from (f"the patch {name} has nothing to change in this set" for name in idle(best, situation))
     yield from _differences(best, situation)
     yield from (f"pretended: {override}" for override in machine.overrides)
 

@@ -25,7 +25,10 @@ class BreakTable:
 
     def __init__(self, situation: Situation) -> None:
         self._distributions = situation.family.distributions
-        known = {"torch", "python", "glibc", *self._distributions}
+        self._ops = situation.family.ops.distribution
+        self._catalog = situation.catalog
+        self._may_patch = situation.request.may_patch
+        known = {"torch", "python", "glibc", "cuda", *self._distributions}
         platform, glibc = situation.platform, situation.glibc
         self.breaks: tuple[Break, ...] = tuple(
             found
@@ -52,6 +55,12 @@ class BreakTable:
         """Give the breaks whose conditions on all distributions of the family hold."""
         masks = (self.of(name, versions.get(name)) for name in self._distributions)
         return reduce(and_, masks, self._outside)
+
+    def mended(self, ops: Version) -> int:
+        """Give the breaks that patches mend where a version of the ops is built."""
+        if not self._may_patch:
+            return 0
+        return self._where(bool(self._catalog.mending(found, self._ops, ops)) for found in self.breaks)
 
     def concerning(self, code: int, others: int, *, built: bool) -> int:
         """Give the breaks that concern a set, from the masks of its parts."""

@@ -21,7 +21,8 @@ class Candidate:
     """One possible set. Without an ``offer`` the ops are built from source.
 
     ``breaks`` are the known breaks whose conditions it meets; ``proof`` tells that it trains, where that was
-    shown. ``torch_confirmed``: torch comes from the default index or from a page that was read.
+    shown. ``torch_confirmed``: torch comes from the default index or from a page that was read. ``mended``
+    are the breaks that do not concern it because patches mend them.
     """
 
     build: TorchBuild
@@ -30,6 +31,7 @@ class Candidate:
     breaks: tuple[Break, ...]
     proof: Proven | None
     torch_confirmed: bool
+    mended: tuple[Break, ...] = ()
 
     @property
     def is_built(self) -> bool:

@@ -53,6 +53,7 @@ def choose(
         RequestError, InterpreterError, NetworkError: as :func:`plan`.
     """
     request, family = settled(request, catalog)
+    catalog = catalog.with_patched_gates(request.patches)
     _check_interpreter(machine, request)
     machine = with_integrated_gpu(machine, catalog)
     first: tuple[Situation, Sifted] | None = None

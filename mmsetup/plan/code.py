@@ -26,7 +26,8 @@ class Code:
     """One version of the ops and of each member.
 
     ``mask`` tells the breaks whose conditions on these hold, ``proofs`` the numbers of the family's proven
-    sets that have these versions, ``age`` orders codes from new to old.
+    sets that have these versions, ``age`` orders codes from new to old. ``mended`` are the breaks that
+    patches mend where the ops are built.
     """
 
     ops: Version
@@ -34,6 +35,7 @@ class Code:
     mask: int
     proofs: tuple[int, ...]
     age: tuple[tuple[int, ...], ...]
+    mended: int = 0
 
     def version(self, distribution: str) -> Version | None:
         """Give the version of a member that is part of it."""
@@ -94,6 +96,7 @@ class Codes:
         family = self._family
         made: dict[object, Code] = {}
         chosen = {family.ops.distribution: ops}
+        mended = self._table.mended(ops)
         for versions in self._extended(chosen, family.members):
             mask = self._table.of_code(versions)
             members = tuple(
@@ -107,7 +110,7 @@ class Codes:
                 if all(versions.get(name) == version for name, version in proof.versions.items())
             )
             age = (newest_first(ops), *(newest_first(version) for _, version in members))
-            made.setdefault((mask, proofs), Code(ops, members, mask, proofs, age))
+            made.setdefault((mask, proofs), Code(ops, members, mask, proofs, age, mended))
         yield from made.values()
 
     def _extended(

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from mmsetup.catalog import IndexFile
 from mmsetup.probe.machine import Gpu, Interpreter
 
-__all__ = ["Bound", "Choice", "OpsOrigin", "Plan", "Rejection", "SourceReport"]
+__all__ = ["Bound", "Choice", "OpsOrigin", "PatchChoice", "Plan", "Rejection", "SourceReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,21 @@ class OpsOrigin:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchChoice:
+    """A patch that the plan applies to one of its packages, what it ``changes``, and why.
+
+    ``sha256`` is that of its edits, so that another edition of the same name is told apart.
+    """
+
+    name: str
+    package: str
+    changes: str
+    reason: str
+    evidence: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One version of everything.
 
@@ -127,6 +142,7 @@ class Plan:
     unconfirmed: tuple[str, ...] = ()
     fetches_python: bool = False
     glibc: str = ""
+    patches: tuple[PatchChoice, ...] = ()
 
     def choice(self, name: str) -> Choice:
         """Give the choice for a package that the plan holds."""

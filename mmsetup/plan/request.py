@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from mmsetup.catalog import Catalog, Family
 from mmsetup.catalog.addresses import shown
+from mmsetup.catalog.patches import Patch
 from mmsetup.errors import InterpreterError, RequestError
 from mmsetup.probe.torch_files import is_vendor_build
 
@@ -37,7 +38,9 @@ class Request:
 
     ``accepts_cautions``: a set with a known weakness will do, though neither its torch nor its Python was
     asked for. ``trusts_catalog``: a page that was not read is taken for what the catalogue says of it.
-    ``forward_compatibility``: NVIDIA's package ``cuda-compat`` is, or will be, on the machine.
+    ``forward_compatibility``: NVIDIA's package ``cuda-compat`` is, or will be, on the machine. ``patches``
+    names those that are applied only when they are asked for; ``may_patch`` lets ops be built that need
+    others.
     """
 
     family: str = DEFAULT_FAMILY
@@ -55,6 +58,8 @@ class Request:
     accepts_cautions: bool = False
     trusts_catalog: bool = False
     forward_compatibility: bool = False
+    may_patch: bool = True
+    patches: tuple[str, ...] = ()
 
     @property
     def wants_path(self) -> bool:
@@ -89,6 +94,7 @@ def settled(request: Request, catalog: Catalog) -> tuple[Request, Family]:
     wanted = tuple(_wanted(line, family) for line in request.wanted)
     without = tuple(_left_out(name, family) for name in request.without)
     _check_wishes(wanted, without, family)
+    _check_patches(request, catalog, family)
     for name, address in request.mirrors.items():
         if not _is_web_address(address):
             raise RequestError(
@@ -267,6 +273,28 @@ def _wanted(line: str, family: Family) -> str:
             remedy=f"mmsetup plan --family {family.name} --with {part.distribution}=={part.versions[0]}",
         )
     return f"{part.distribution}{specifier}"
+
+
+def _check_patches(request: Request, catalog: Catalog, family: Family) -> None:
+    known = [one.name for one in catalog.patches if one.asked and _concerns(one, family)]
+    listed = ", ".join(known) or "none"
+    for name in request.patches:
+        found = catalog.patch(name)
+        if found is not None and not found.asked:
+            raise RequestError(
+                f"--patch {name}: it is applied wherever a plan needs it; to be asked for: {listed}",
+                remedy=f"mmsetup plan --family {family.name}",
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1) or known[:1]
+            raise RequestError(
+                f"--patch {name}: family {family.name} has no such patch; to be asked for: {listed}",
+                remedy=f"mmsetup plan --family {family.name}" + (f" --patch {near[0]}" if near else ""),
+            )
+
+
+def _concerns(patch: Patch, family: Family) -> bool:
+    return any(patch.fits(part.distribution, version) for part in family.parts for version in part.versions)
 
 
 def _left_out(name: str, family: Family) -> str:

@@ -1,26 +1,30 @@
 """Sift the candidates by the rules, and order those that are left.
 
 Preferred, in this order: prebuilt ops over built ones; the family's proven sets; an interpreter that is here
-over one to be fetched; fewer cautions; the proven set that stands first; without a GPU the smaller ``cpu``
-build; newer over older; and of one release of torch the build whose files are known to be there, then the
-default index.
+over one to be fetched; fewer cautions; the proven set that stands first; fewer patches; without a GPU the
+smaller ``cpu`` build; newer over older; and of one release of torch the build whose files are known to be
+there, then the default index.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mmsetup.catalog import Family
 from mmsetup.catalog.model import parsed
 from mmsetup.plan.breaks import BreakTable
 from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, torch_builds
-from mmsetup.plan.candidate import SDIST, Candidate
+from mmsetup.plan.candidate import SDIST, Candidate, cuda_of
 from mmsetup.plan.code import Code, Codes, newest_first
 from mmsetup.plan.model import Rejection
 from mmsetup.plan.offers import Offer, Offers, page_addresses
 from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, UNUSED_GPU, Judge, torch_page
 from mmsetup.plan.situation import Situation
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 __all__ = ["Selection", "Sifted", "torch_addresses"]
 
@@ -46,7 +50,7 @@ class Selection:
         self.table: BreakTable = same.table if same else BreakTable(situation)
         self.codes: Codes = same.codes if same else Codes(situation, self.table)
         self._judge = Judge(situation)
-        self._choices: dict[tuple[object, ...], list[tuple[Code, int]]] = {}
+        self._choices: dict[tuple[object, ...], list[tuple[Code, int, int]]] = {}
         self._builds: list[TorchBuild] = []
         self._excluded: dict[tuple[str, str], list[TorchBuild]] = {}
         for build in torch_builds(situation):
@@ -167,6 +171,7 @@ class Selection:
             self._distance(build),
             sum(found.caution for found in candidate.breaks),
             0 if proof is None else self.family.proven.index(proof),
+            len(candidate.mended),
             not self.situation.gpus and build.variant != "cpu",
             newest_first(build.release.version),
             candidate.code.age,
@@ -190,7 +195,7 @@ class Selection:
         kept: dict[object, Code] = {}
         for ops in self.codes.ops_versions:
             for code in self.codes.of(ops):
-                kept.setdefault((code.mask, code.proofs), code)
+                kept.setdefault((code.mask, code.mended, code.proofs), code)
         return tuple(kept.values())
 
     def _joined(
@@ -215,32 +220,44 @@ class Selection:
                 lambda: (code for version in by_version for code in self.codes.of(version)),  # noqa: B023
                 (parts, proven, False),
             )
-            for code, mask in chosen:
-                yield self._candidate(build, code, by_version[code.ops], mask, confirmed=confirmed)
+            for code, mask, _ in chosen:
+                yield self._candidate(build, code, by_version[code.ops], (mask, 0), confirmed=confirmed)
         buildable = self._buildable if codes is None else codes
-        for code, mask in self._chosen(
+        parts &= self.table.of("cuda", self._cuda_of_build(build))
+        for code, mask, mended in self._chosen(
             (SDIST, codes is None), lambda: iter(buildable), (parts, proven, True)
         ):
-            yield self._candidate(build, code, None, mask, confirmed=confirmed)
+            yield self._candidate(build, code, None, (mask, mended), confirmed=confirmed)
 
     def _chosen(
         self,
         way: tuple[object, ...],
         codes: Callable[[], Iterator[Code]],
         torch: tuple[int, frozenset[int], bool],
-    ) -> list[tuple[Code, int]]:
-        """Give the codes of one way that can be chosen beside a torch, with the breaks that concern them."""
+    ) -> list[tuple[Code, int, int]]:
+        """Give the codes of one way that can be chosen beside a torch, each with two masks of breaks.
+
+        Those of the first concern it, those of the second would, were they not mended.
+        """
         key = (*way, *torch)
         if key not in self._choices:
             parts, proven, built = torch
             weighed = []
             for number, code in enumerate(codes()):
                 mask = self.table.concerning(code.mask, parts, built=built)
+                mended = mask & code.mended if built else 0
+                mask ^= mended
                 proof = next((known for known in code.proofs if known in proven), None)
                 cautions = (mask & self.table.cautions).bit_count()
                 rejected = bool(mask & self.table.rejecting)
                 weighed.append(
-                    ((rejected, proof is None, cautions, proof or 0, code.age), number, code, mask)
+                    (
+                        (rejected, proof is None, cautions, proof or 0, mended.bit_count(), code.age),
+                        number,
+                        code,
+                        mask,
+                        mended,
+                    )
                 )
             clean = [one for one in weighed if not one[0][2]]
             best = dict.fromkeys(min(kind)[1] for kind in (weighed, clean) if kind)
@@ -248,11 +265,22 @@ class Selection:
         return self._choices[key]
 
     def _candidate(
-        self, build: TorchBuild, code: Code, offer: Offer | None, mask: int, *, confirmed: bool
+        self,
+        build: TorchBuild,
+        code: Code,
+        offer: Offer | None,
+        masks: tuple[int, int],
+        *,
+        confirmed: bool,
     ) -> Candidate:
         proven = self._proven(build)
         proof = next((self.family.proven[known] for known in code.proofs if known in proven), None)
-        return Candidate(build, code, offer, self.table.named(mask), proof, confirmed)
+        breaks, mended = map(self.table.named, masks)
+        return Candidate(build, code, offer, breaks, proof, confirmed, mended)
+
+    def _cuda_of_build(self, build: TorchBuild) -> Version | None:
+        """Give the CUDA that ops would be compiled for GPUs with; nothing where they are not."""
+        return cuda_of(build.variant) if self.situation.gpus and build.variant != "cpu" else None
 
     def _proven(self, build: TorchBuild) -> frozenset[int]:
         """Give the numbers of the proven sets with a build's torch and Python."""
