@@ -29,6 +29,7 @@ from mmsetup.binary import elf, fatbin, torch_flags
 from mmsetup.binary.archive import damaged
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.fatbin import Architectures, GpuCode
+from mmsetup.binary.local_version import is_version
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE, Operators, asked_for, operators
 from mmsetup.files import sha256, writing
 
@@ -55,7 +56,10 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a wheel is supposed to be: its distribution and version, however they are spelled."""
+    """What a wheel is supposed to be: its distribution and version, however they are spelled.
+
+    As with ``==`` of PEP 440, a version without a local part is that of every wheel with its public part.
+    """
 
     distribution: str
     version: str
@@ -266,8 +270,8 @@ def _extension(copy: Path, member: str, size: int, asked: frozenset[str]) -> Ext
 
 
 def _compare(path: Path, facts: WheelFacts, expect: Expected) -> None:
-    if facts.distribution != canonicalize_name(expect.distribution) or (
-        Version(facts.version) != Version(expect.version)
+    if facts.distribution != canonicalize_name(expect.distribution) or not (
+        is_version(facts.version, expect.version)
     ):
         raise damaged(
             path,

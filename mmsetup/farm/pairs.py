@@ -16,16 +16,15 @@ from typing import Any
 
 from packaging.utils import parse_wheel_filename
 
+from mmsetup.binary.local_version import VARIANT, labelled_pair
 from mmsetup.errors import IntegrityError
 from mmsetup.files import sha256
 
 __all__ = ["Pair", "pair_of", "stated_pair"]
 
-_VARIANT = r"(?P<variant>cpu|cu\d{2,4})"
 _TORCH = r"torch(?P<torch>\d+\.\d+(?:\.\d+)?)"
-_LOCAL = re.compile(rf"(?:.*\.)?(?:pt|torch)(?P<torch>\d+\.\d+(?:\.\d+)?)\.?{_VARIANT}", re.ASCII)
-_LOCAL_VARIANT = re.compile(rf"(?:.*\.)?{_VARIANT}", re.ASCII)
-_FOLDER = re.compile(rf"{_VARIANT}[/-]{_TORCH}", re.ASCII)
+_LOCAL_VARIANT = re.compile(rf"(?:.*\.)?{VARIANT}", re.ASCII)
+_FOLDER = re.compile(rf"{VARIANT}[/-]{_TORCH}", re.ASCII)
 _RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?", re.ASCII)
 _ENTRY = "entry.json"
 _MOST_RECIPE_BYTES = 1 << 20
@@ -117,14 +116,14 @@ def stated_pair(torch: str, variant: str) -> Pair | None:
 
 
 def _told(place: str, torch: str, variant: str) -> _Told | None:
-    if _RELEASE.fullmatch(torch) and re.fullmatch(_VARIANT, variant, re.ASCII):
+    if _RELEASE.fullmatch(torch) and re.fullmatch(VARIANT, variant, re.ASCII):
         return _Told(place, _numbers(torch), variant)
     return None
 
 
 def _by_name(path: Path) -> Iterator[_Told]:
-    if found := _LOCAL.fullmatch(_local(path)):
-        yield _Told("its version", _numbers(found["torch"]), found["variant"])
+    if named := labelled_pair(_local(path)):
+        yield _Told("its version", _numbers(named[0]), named[1])
 
 
 def _local(path: Path) -> str:

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from mmsetup.binary import wheel
 from mmsetup.binary.fatbin import Architectures
+from mmsetup.binary.local_version import labelled_pair
 from mmsetup.catalog.links import is_file_name
 from mmsetup.errors import IntegrityError, RequestError, TargetError
 from mmsetup.farm.pairs import Pair, pair_of
@@ -51,8 +52,8 @@ class FarmWheel:
 
     @property
     def tells_pair(self) -> bool:
-        """Tell whether the version has a local part, by which clients can tell wheels of two pairs apart."""
-        return Version(self.version).local is not None
+        """Tell whether the version names the pair, by which clients can tell wheels of two pairs apart."""
+        return labelled_pair(Version(self.version).local or "") is not None
 
 
 def gather(folder: Path) -> tuple[FarmWheel, ...]:

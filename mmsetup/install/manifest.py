@@ -13,6 +13,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from mmsetup import __version__
+from mmsetup.binary.local_version import is_version
 from mmsetup.catalog import Catalog
 from mmsetup.paths import manifest_folder
 from mmsetup.plan import Request
@@ -105,11 +106,15 @@ def write_manifest(environment: Path, manifest: Manifest) -> None:
 
 
 def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[str, ...]:
-    """Give what an environment lacks, or has in another version, of ``packages``; only folder names count."""
+    """Give what an environment lacks, or has in another version, of ``packages``; only folder names count.
+
+    A version without a local part is there with any, as for ``==`` of PEP 440: a wheel that was built has one
+    that names its torch, of which a lock knows nothing.
+    """
     present: dict[str, str] = {}
     for folder in environment.glob("lib*/python3*/site-packages/*.dist-info"):
         name, _, version = folder.name.removesuffix(".dist-info").partition("-")
-        present[canonicalize_name(name)] = version
+        present[canonicalize_name(name)] = version.replace("_", "-")
     python = environment / "bin" / "python"
     broken = [] if python.exists() else [f"{python} leads nowhere"]
     return (
@@ -117,6 +122,6 @@ def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[st
         *(
             f"{name} {version} (there is {present.get(name, 'none')})"
             for name, version in sorted(packages.items())
-            if present.get(name) not in {version, version.replace("-", "_")}
+            if not is_version(present.get(name, ""), version)
         ),
     )

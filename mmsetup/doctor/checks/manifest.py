@@ -8,7 +8,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from mmsetup.doctor.context import Context, parsed
+from mmsetup.binary.local_version import is_version
+from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation, check
 from mmsetup.paths import manifest_folder
 
@@ -31,7 +32,7 @@ def drifted(context: Context) -> Iterator[Observation]:
         found = context.environment.version_of(canonicalize_name(name))
         if not found:
             different.append(f"{name} {pinned} is gone")
-        elif found != pinned and (parsed(found) is None or parsed(found) != parsed(pinned)):
+        elif not is_version(found, pinned):
             different.append(f"{name}: recorded {pinned}, here {found}")
     if different:
         more = len(different) - _MOST_NAMED

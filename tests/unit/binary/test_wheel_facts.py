@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 import zipfile
@@ -54,9 +55,23 @@ def test_a_wheel_without_operators(wheel):
     assert facts.extensions == ()
 
 
-@pytest.mark.parametrize("expected", [Expected("mmcv", "1.7.2"), Expected("mmcv-full", "1.7.1")])
+@pytest.mark.parametrize("version", ["1.7.2", "1.7.2+pt1.13.1cpu"])
+def test_a_local_part_that_nobody_asked_for_is_no_other_version(wheel, version):
+    made = wheel(
+        {},
+        name="mmcv_full-1.7.2+pt1.13.1cpu-cp310-cp310-linux_x86_64.whl",
+        metadata="Metadata-Version: 2.1\nName: mmcv-full\nVersion: 1.7.2+pt1.13.1cpu\n",
+        info="mmcv_full-1.7.2+pt1.13.1cpu.dist-info",
+    )
+    assert inspect(made, expect=Expected("mmcv-full", version)).version == "1.7.2+pt1.13.1cpu"
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [Expected("mmcv", "1.7.2"), Expected("mmcv-full", "1.7.1"), Expected("mmcv-full", "1.7.2+pt1.13.1cpu")],
+)
 def test_another_wheel_than_expected(wheel, expected):
-    with pytest.raises(IntegrityError, match=f"not {expected.distribution} {expected.version}"):
+    with pytest.raises(IntegrityError, match=re.escape(f"not {expected.distribution} {expected.version}")):
         inspect(wheel({}), expect=expected)
 
 

@@ -223,6 +223,15 @@ def test_drift_from_the_manifest_is_a_warning(site, examine):
     assert finding.evidence == ("numpy: recorded 1.26.3, here 1.26.4", "tomli 2.0 is gone")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "found"), [("1.7.2", []), ("1.7.2+pt1.13.1cu117", []), ("1.7.2+pt1.13.1cpu", ["MM601"])]
+)
+def test_a_wheel_that_names_its_torch_is_what_was_recorded(site, examine, recorded, found):
+    site.change("mmcv-full", "1.7.2+pt1.13.1cu117", requires=["numpy", "yapf"])
+    manifest(site, {"packages": {"mmcv-full": recorded}})
+    assert [finding.id for finding in examine(site).findings] == found
+
+
 @pytest.mark.parametrize("document", ["", "[]", "{}", '{"packages": 3}', '{"packages": {"numpy": 1}}'])
 def test_a_manifest_that_is_none_pins_nothing(site, examine, document):
     manifest(site, document)

@@ -156,6 +156,7 @@ def test_what_clients_should_know_is_said():
     (unclear,) = cautions([made("a"), local])
     assert "in simple/ nothing tells which torch mmcv_full-1.7.2-" in unclear
     assert unclear.endswith("clients of cu117-torch1130/simple cannot mistake it")
+    assert cautions([made("a", version="1.7.2+mine"), local]) != (), "not every local part names a pair"
     (bare,) = cautions([made(sass=()), made("b", sass=(), version="1.7.1+pt1.13.1cu117")])
     assert bare.endswith("(and 1 more) holds no code for any GPU, and is for torch 1.13 cu117")
     assert cautions([made(pair=Pair(1, 13, "cpu"), sass=())]) == ()

@@ -127,3 +127,14 @@ def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp
     (tmp_path / "away").write_text("")
     assert missing_packages(tmp_path, {"foo-bar": "1.0"}) == ()
     assert missing_packages(tmp_path, {"foo-bar": "1.1"}) != ()
+
+
+def test_a_wheel_that_names_its_torch_is_the_version_of_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("")
+    built = tmp_path / "lib" / "python3.10" / "site-packages" / "mmcv_full-1.7.2+pt1.13.1cpu.dist-info"
+    built.mkdir(parents=True)
+    assert missing_packages(tmp_path, {"mmcv-full": "1.7.2"}) == ()
+    assert missing_packages(tmp_path, {"mmcv-full": "1.7.2+pt1.13.1cpu"}) == ()
+    (line,) = missing_packages(tmp_path, {"mmcv-full": "1.7.2+pt1.13.1cu117"})
+    assert line == "mmcv-full 1.7.2+pt1.13.1cu117 (there is 1.7.2+pt1.13.1cpu)"
