@@ -12,9 +12,11 @@ from pathlib import Path
 
 from mmsetup import process
 from mmsetup.binary import wheel
+from mmsetup.binary.libraries import brought_by_torch
 from mmsetup.build import cache
 from mmsetup.build.cache import BuiltWheel
 from mmsetup.build.environment import make_environment, variables
+from mmsetup.build.label import label
 from mmsetup.build.launcher import through_cache
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import PLAIN, Recipe, key
@@ -122,7 +124,7 @@ def build(
 
 
 def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
-    """Unpack, prepare, compile and inspect.
+    """Unpack, prepare, compile, inspect and label.
 
     Raises:
         BuildError: as :func:`build`.
@@ -156,10 +158,12 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
             facts = wheel.inspect(made[0], expect=wheel.Expected(recipe.distribution, recipe.version))
         except IntegrityError as error:
             raise watch.failure(str(error), search=False) from error
-        fault = complaint(facts, recipe.architectures, environment.torch)
+        fault = complaint(facts, recipe.architectures, environment.torch, libc=recipe.libc)
         if fault:
             raise watch.failure(fault, search=not facts.has_ops)
-    return Product(made[0], facts.requires, seconds, clashes(report))
+        brought = brought_by_torch(environment.torch) if environment.torch else {}
+        finished = label(made[0], facts, recipe, folder, brought=brought.keys())
+    return Product(finished, facts.requires, seconds, clashes(report))
 
 
 def _verify(sdist: Path, recipe: Recipe) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from mmsetup.binary import libraries, linkage
+from mmsetup.binary.floors import floor
 from mmsetup.binary.operators import OPS_MODULE
 from mmsetup.binary.wheel import WheelFacts
 
 __all__ = ["complaint"]
 
 
-def complaint(facts: WheelFacts, architectures: Sequence[str], torch: Path | None) -> str:
+def complaint(facts: WheelFacts, architectures: Sequence[str], torch: Path | None, *, libc: str = "") -> str:
     """Say what makes a wheel unusable, or nothing.
 
     ``architectures`` must all have machine code in it, ``torch`` is the package that it was built against
     (none: the extension does not use torch). What torch does not bring is looked for on this machine.
+    ``libc`` is the C library of the machine that it is for (``glibc 2.31``), which is not this one where
+    another was named; where nobody knows it, it is not compared.
 
     Raises:
         IntegrityError: a library of torch cannot be read.
@@ -29,6 +34,10 @@ def complaint(facts: WheelFacts, architectures: Sequence[str], torch: Path | Non
         return f"{OPS_MODULE} needs libraries that are not there: {', '.join(absent)}"
     if torch and (unknown := linkage.missing_symbols(needs, torch / "lib")):
         return f"torch does not export {len(unknown)} symbols that {OPS_MODULE} needs, such as {min(unknown)}"
+    name, _, there = libc.partition(" ")
+    asked = floor(found.elf.versions_needed for found in facts.extensions).glibc
+    if name == "glibc" and asked and Version(asked) > Version(there):
+        return f"{OPS_MODULE} needs glibc {asked}, and the machine that it is built for has {there}"
     if lacking := sorted(set(architectures) - set(facts.ops.architectures.sass)):
         return f"{OPS_MODULE} holds no machine code for {', '.join(lacking)}"
     return ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -63,3 +65,12 @@ def test_another_torch(facts, torch):
 def test_no_code_for_a_gpu(facts, torch):
     found = complaint(facts, ("sm_80", "sm_90"), torch)
     assert found == "mmcv._ext holds no machine code for sm_90"
+
+
+def test_an_older_c_library_than_the_one_that_was_linked_with(facts, torch):
+    wanted = MappingProxyType({"libc.so.6": ("GLIBC_2.2.5", "GLIBC_2.32")})
+    ops = replace(facts.ops, elf=replace(facts.ops.elf, versions_needed=wanted))
+    found = complaint(wheel_with(ops), ("sm_80",), torch, libc="glibc 2.31")
+    assert found == "mmcv._ext needs glibc 2.32, and the machine that it is built for has 2.31"
+    assert complaint(wheel_with(ops), ("sm_80",), torch, libc="glibc 2.32") == ""
+    assert complaint(wheel_with(ops), ("sm_80",), torch, libc="musl 1.2") == ""
