@@ -6,10 +6,13 @@ from pathlib import Path
 
 from mmsetup.build.build import build
 from mmsetup.build.cache import BuiltWheel, find
+from mmsetup.build.patching import locked_patches
 from mmsetup.build.preflight import Toolchain, check
 from mmsetup.build.recipe import UNITS, Recipe, key
 from mmsetup.build.sdist import fetch
+from mmsetup.catalog import Catalog
 from mmsetup.catalog.builds import keep_apart
+from mmsetup.catalog.patches import Patch
 from mmsetup.errors import IntegrityError, LockError
 from mmsetup.lock import Lock, LockedBuild, source_distribution
 from mmsetup.lock.model import requirement_lines
@@ -33,6 +36,7 @@ def build_locked(
     lock: Lock,
     interpreter: Interpreter,
     machine: Machine,
+    catalog: Catalog,
     *,
     progress: Progress,
     offline: bool = False,
@@ -40,13 +44,14 @@ def build_locked(
     """Give the wheel of the lock's build, from the cache or built now; ``offline``: without any download.
 
     Raises:
-        LockError: the lock builds nothing.
+        LockError: the lock builds nothing, or with patches that the catalogue does not have.
         BuildError, ToolchainError, DiskSpaceError, IntegrityError, NetworkError: as the steps tell.
     """
     if lock.build is None:
         raise LockError("nothing is built in this lock: its wheels are prebuilt")
     toolchain = preflight(machine, interpreter, gpu=lock.build.with_cuda)
-    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain)
+    patches = locked_patches(lock, lock.build.name, catalog)
+    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain, patches=patches)
     kept = find(key(recipe))
     if kept is not None:
         return kept
@@ -55,7 +60,13 @@ def build_locked(
 
 
 def recipe_of(
-    lock: Lock, locked: LockedBuild, interpreter: Interpreter, machine: Machine, toolchain: Toolchain
+    lock: Lock,
+    locked: LockedBuild,
+    interpreter: Interpreter,
+    machine: Machine,
+    toolchain: Toolchain,
+    *,
+    patches: tuple[Patch, ...] = (),
 ) -> Recipe:
     """Give the recipe of a lock's build on this machine."""
     libc = machine.libc
@@ -71,6 +82,7 @@ def recipe_of(
         architectures=locked.architectures,
         compiler=toolchain.compiler,
         flags=(),
+        patches=patches,
         libc=f"{libc.name} {libc.version}" if libc else "",
         way=UNITS,
         apart=keep_apart(locked.name, locked.version),

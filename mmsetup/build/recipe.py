@@ -10,6 +10,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from mmsetup.catalog.patches import Patch
 from mmsetup.probe.machine import Interpreter
 
 __all__ = ["PLAIN", "UNITS", "Recipe", "describe", "key"]
@@ -34,7 +35,7 @@ class Recipe:
     ``architectures`` (``sm_86``) are the GPUs to compile for: without any the build is for the CPU alone,
     whatever the machine has. ``compiler`` is the first line of ``g++ --version``, ``flags`` are given to the
     compiler after the interpreter's own, ``libc`` is the C library built against (``glibc 2.36``).
-    ``patches`` are the sha256 of each change made to the source. ``way`` is ``PLAIN`` or ``UNITS``, with
+    ``patches`` are the changes made to the source, in their order. ``way`` is ``PLAIN`` or ``UNITS``, with
     ``apart`` the groups of source files (ends of paths) of which no two are compiled together. ``local`` is
     the local part that the wheel's version gains (``pt1.13.1cu117``); empty for none.
     """
@@ -50,7 +51,7 @@ class Recipe:
     architectures: tuple[str, ...]
     compiler: str
     flags: tuple[str, ...]
-    patches: tuple[str, ...] = ()
+    patches: tuple[Patch, ...] = ()
     libc: str = ""
     way: str = PLAIN
     apart: tuple[tuple[str, ...], ...] = ()
@@ -82,7 +83,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "architectures": sorted(recipe.architectures),
         "compiler": recipe.compiler,
         "flags": list(recipe.flags),
-        "patches": list(recipe.patches),
+        "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in recipe.patches],
         "libc": recipe.libc,
         "way": recipe.way,
         "apart": sorted(sorted(group) for group in recipe.apart),

@@ -124,6 +124,24 @@ class Selectors:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    patch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--patch",
+            help="A recorded change of a package that is made only when asked for.",
+            metavar="NAME",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    patches: Annotated[
+        bool | None,
+        typer.Option(
+            "--patches/--no-patches",
+            help="Whether ops may be built from a source that has to be patched.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     offline: Annotated[
         bool, typer.Option("--offline", help="Use no network: caches only.", rich_help_panel=_PANEL)
     ] = False
@@ -177,6 +195,7 @@ class Selectors:
         python = "" if beside_lock else os.environ.get("MMSETUP_OVERRIDE_PYTHON", "")
         offline = self.offline or bool(table.offline)
         build = self.build if self.build is not None else table.build
+        patches = self.patches if self.patches is not None else table.patches
         prebuilt = self.prebuilt if self.prebuilt is not None else table.prebuilt
         return Request(
             family=self.family or table.family or DEFAULT_FAMILY,
@@ -193,6 +212,8 @@ class Selectors:
             mirrors=_mirrors(self.mirror or [], catalog, table),
             trusts_catalog=trusts_catalog,
             forward_compatibility=self.cuda_compat or bool(table.cuda_compat),
+            may_patch=patches is not False,
+            patches=tuple(self.patch or table.patch),
         )
 
     @property

@@ -1,7 +1,7 @@
 """Pin a plan: every file with its sha256, in two forms that hold the same."""
 
 from mmsetup.lock.files import read, write
-from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage
+from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage, LockedPatch
 from mmsetup.lock.resolve import lock, source_distribution
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "LockedBuild",
     "LockedFile",
     "LockedPackage",
+    "LockedPatch",
     "lock",
     "read",
     "source_distribution",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["Lock", "LockedBuild", "LockedFile", "LockedPackage", "requirement_lines"]
+__all__ = ["Lock", "LockedBuild", "LockedFile", "LockedPackage", "LockedPatch", "requirement_lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,22 @@ class LockedBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedPatch:
+    """A change that is made to the source, or the wheel, of a package; ``sha256`` is that of its edits."""
+
+    name: str
+    package: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """Everything that an environment is made from.
 
     ``python`` is a minor version (``3.10``), ``platform`` ``linux-x86_64``; ``build`` is set where the ops
     are built. ``known_bytes`` is the size of the download where the files do not tell theirs. ``from_source``
     names pure Python packages that are made from their source distributions when they are installed.
+    ``patches`` are made before they are built or installed.
     """
 
     name: str
@@ -69,6 +79,7 @@ class Lock:
     catalog_digest: str
     known_bytes: int = 0
     from_source: tuple[str, ...] = ()
+    patches: tuple[LockedPatch, ...] = ()
 
     @property
     def no_other_builds(self) -> tuple[str, ...]:
@@ -89,6 +100,7 @@ class Lock:
         ]
         build = {**asdict(self.build), "requires": None} if self.build else None
         shape = [self.family, self.python, self.platform, self.variant, pins, build]
+        shape += [asdict(patch) for patch in self.patches]
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ import tomli_w
 from packaging.pylock import Package, Pylock, PylockValidationError
 
 from mmsetup.errors import LockError
-from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage, requirement_lines
+from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage, LockedPatch, requirement_lines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -133,6 +134,8 @@ def table_of(lock: Lock) -> dict[str, Any]:
     }
     if lock.from_source:
         table["from-source"] = list(lock.from_source)
+    if lock.patches:
+        table["patches"] = [asdict(patch) for patch in lock.patches]
     if lock.build is not None:
         table["build"] = {
             "name": lock.build.name,
@@ -171,6 +174,14 @@ def lock_from(
             catalog_digest=str(table["catalog"]),
             known_bytes=0 if sized else int(table.get("download-bytes", 0)),
             from_source=tuple(map(str, table.get("from-source", ()))),
+            patches=tuple(
+                LockedPatch(str(one["name"]), str(one["package"]), str(one["sha256"]))
+                for one in table.get("patches", ())
+            ),
         )
     except KeyError as error:
         raise LockError(f"the lockfile's mmsetup table lacks {error}", remedy="mmsetup lock") from None
+    except (AttributeError, TypeError) as error:
+        raise LockError(
+            f"the lockfile's mmsetup table is malformed: {error}", remedy="mmsetup lock"
+        ) from None

@@ -19,7 +19,7 @@ from mmsetup import uv
 from mmsetup.catalog import Family
 from mmsetup.errors import IntegrityError, InterpreterError, LockError, NetworkError
 from mmsetup.lock.files import check_name
-from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage
+from mmsetup.lock.model import Lock, LockedBuild, LockedFile, LockedPackage, LockedPatch
 from mmsetup.lock.pylock import packages_of, parse
 from mmsetup.plan import Plan
 from mmsetup.plan.account import requirements
@@ -75,6 +75,7 @@ def lock(plan: Plan, family: Family, *, name: str, offline: bool = False) -> Loc
         from_source=tuple(
             str(known["name"]) for known in metadata if known["name"] != family.ops.distribution
         ),
+        patches=tuple(LockedPatch(patch.name, patch.package, patch.sha256) for patch in plan.patches),
     )
 
 

@@ -18,6 +18,7 @@ from mmsetup.catalog.model import parsed
 from mmsetup.errors import MmsetupError, NoPlanError
 from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.model import Rejection
+from mmsetup.plan.patching import idle
 from mmsetup.plan.request import DEFAULT_FAMILY, Request, settled
 from mmsetup.plan.rules import as_nvidia_writes
 from mmsetup.plan.selection import Selection
@@ -25,7 +26,7 @@ from mmsetup.plan.situation import Situation
 from mmsetup.plan.vendor import vendor_evidence, vendor_remedy
 from mmsetup.probe.machine import Driver, Libc, Machine, Toolkit
 
-__all__ = ["refusal"]
+__all__ = ["command_for", "refusal"]
 
 _MOST_REJECTIONS = 6
 _BOUNDLESS = "9999"
@@ -98,6 +99,7 @@ def _ways_out(base: Selection) -> Iterator[_Way]:
         yield from _with_nvcc(base)
         yield from _with_newer_driver(base)
     yield from _with_a_weakness(base)
+    yield from _with_patches(base)
     yield from _with_another_family(base)
     yield from _with_newer_glibc(base)
     yield from _on_the_cpu(base)
@@ -114,7 +116,7 @@ def _by_the_catalog(base: Selection) -> Iterator[_Way]:
     if fit := _fit(base, replace(situation, request=trusting, pages={})):
         yield _Way(
             f"if those pages list what they should, this fits: {fit.words}",
-            _command(fit.request, situation.machine),
+            command_for(fit.request, situation.machine),
         )
 
 
@@ -127,7 +129,7 @@ def _without_segmentation(base: Selection) -> Iterator[_Way]:
     if fit := _fit(base, replace(situation, request=without)):
         yield _Way(
             f"without {member.distribution}, for other code, this fits: {fit.words}",
-            _command(fit.request, situation.machine),
+            command_for(fit.request, situation.machine),
         )
 
 
@@ -139,6 +141,7 @@ def _with_less(base: Selection) -> Iterator[_Way]:
         ("--no-build", {"may_build": True}),
         ("--no-prebuilt", {"may_use_prebuilt": True}),
         ("--source", {"sources": ()}),
+        ("--no-patches", {"may_patch": True}),
         ("--python", {"python": ""}),
         ("--torch", {"torch": ""}),
         ("--cuda", {"cuda": ""}),
@@ -161,7 +164,9 @@ def _fitting(less: list[tuple[str, Request]], base: Selection) -> Iterator[_Way]
     for option, other in less:
         fit = _fit(base, replace(situation, request=other))
         if fit is not None and not _is_plain(fit, base):
-            yield _Way(f"without {option} this fits: {fit.words}", _command(fit.request, situation.machine))
+            yield _Way(
+                f"without {option} this fits: {fit.words}", command_for(fit.request, situation.machine)
+            )
 
 
 def _with_newer_glibc(base: Selection) -> Iterator[_Way]:
@@ -175,7 +180,7 @@ def _with_newer_glibc(base: Selection) -> Iterator[_Way]:
     if fit is not None and not _is_plain(fit, base):
         yield _Way(
             f"with a newer glibc than {machine.libc.version} this fits: {fit.words}",
-            f"{_command(fit.request, machine)}  # in a newer container image",
+            f"{command_for(fit.request, machine)}  # in a newer container image",
         )
 
 
@@ -185,7 +190,7 @@ def _on_the_cpu(base: Selection) -> Iterator[_Way]:
     if not situation.gpus or request.cuda == "cpu":
         return
     if fit := _fit(base, replace(situation, request=replace(request, cuda="cpu"))):
-        yield _Way(f"on the CPU alone this fits: {fit.words}", _command(fit.request, situation.machine))
+        yield _Way(f"on the CPU alone this fits: {fit.words}", command_for(fit.request, situation.machine))
 
 
 def _with_nvcc(base: Selection) -> Iterator[_Way]:
@@ -200,7 +205,7 @@ def _with_nvcc(base: Selection) -> Iterator[_Way]:
         cuda = cuda_of(fit.candidate.build.variant)
         yield _Way(
             f"with an nvcc of CUDA {cuda} this fits: {fit.words}",
-            f"apt-get install cuda-nvcc-{cuda.major}-{cuda.minor} && {_command(fit.request, machine)}",
+            f"apt-get install cuda-nvcc-{cuda.major}-{cuda.minor} && {command_for(fit.request, machine)}",
         )
 
 
@@ -226,7 +231,7 @@ def _with_newer_driver(base: Selection) -> Iterator[_Way]:
     others = tuple(said for said in situation.machine.overrides if not said.startswith("--driver"))
     yield _Way(
         f"with driver {minimum} or newer this fits: {fit.words}",
-        f"{_command(fit.request, replace(situation.machine, overrides=others))} --driver {minimum}",
+        f"{command_for(fit.request, replace(situation.machine, overrides=others))} --driver {minimum}",
     )
 
 
@@ -244,14 +249,37 @@ def _with_another_family(base: Selection) -> Iterator[_Way]:
         if fit := _fit(base, replace(situation, request=other, family=family)):
             yield _Way(
                 f"in family {family.name} this fits: {fit.words}",
-                _command(fit.request, situation.machine),
+                command_for(fit.request, situation.machine),
             )
 
 
 def _with_a_weakness(base: Selection) -> Iterator[_Way]:
     fit = _fit(base, base.situation)
     if fit is not None and any(known.caution for known in fit.candidate.breaks):
-        yield _Way(f"asked for, this fits: {fit.words}", _command(fit.request, base.situation.machine))
+        yield _Way(f"asked for, this fits: {fit.words}", command_for(fit.request, base.situation.machine))
+
+
+def _with_patches(base: Selection) -> Iterator[_Way]:
+    """Try what is patched only when it is asked for, and name what of that was of use."""
+    situation, request = base.situation, base.situation.request
+    known = tuple(
+        patch.name
+        for patch in situation.catalog.patches
+        if patch.asked and any(patch.distributions.count(name) for name in situation.family.distributions)
+    )
+    if not set(known) - set(request.patches):
+        return
+    catalog = situation.catalog.with_patched_gates(known)
+    patched = replace(situation, catalog=catalog, request=replace(request, patches=known))
+    fit = _fit(base, patched)
+    if fit is None or _is_plain(fit, base):
+        return
+    useless = set(idle(fit.candidate, patched))
+    used = tuple(name for name in known if name not in useless)
+    yield _Way(
+        f"with {', '.join(used)} patched this fits: {fit.words}",
+        command_for(replace(fit.request, patches=used), situation.machine),
+    )
 
 
 def _is_plain(fit: _Fit, base: Selection) -> bool:
@@ -281,7 +309,8 @@ def _fit(base: Selection, situation: Situation) -> _Fit | None:
     return None
 
 
-def _command(request: Request, machine: Machine) -> str:
+def command_for(request: Request, machine: Machine) -> str:
+    """Give the command that plans for a request, with what was said of another machine."""
     words = ["mmsetup plan"]
     if request.family != DEFAULT_FAMILY:
         words += ["--family", request.family]
@@ -292,11 +321,13 @@ def _command(request: Request, machine: Machine) -> str:
         ("--with", request.wanted),
         ("--without", request.without),
         ("--source", request.sources),
+        ("--patch", request.patches),
     ):
         words += [word for value in values for word in (option, shlex.quote(value))]
     for option, is_set in (
         ("--no-build", not request.may_build),
         ("--no-prebuilt", not request.may_use_prebuilt),
+        ("--no-patches", not request.may_patch),
         ("--offline", request.offline),
         ("--cuda-compat", request.forward_compatibility),
     ):

@@ -298,7 +298,8 @@ def _has_same_code(one: Situation, other: Situation) -> bool:
 
     def shape(situation: Situation) -> tuple[object, ...]:
         request = situation.request
-        return situation.family.name, request.wanted, request.without, situation.platform, situation.glibc
+        platform = situation.platform, situation.glibc
+        return situation.family.name, request.wanted, request.without, request.may_patch, *platform
 
     return one.catalog is other.catalog and shape(one) == shape(other)
 

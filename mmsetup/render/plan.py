@@ -40,6 +40,10 @@ def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
         console.print(f"[bold]{escape(head)}[/]{escape(words)}", highlight=False, soft_wrap=True)
     for line in _asked(plan.sources):
         console.print(escape(line), highlight=False, style="dim", soft_wrap=True)
+    for patch in plan.patches:
+        head = f"patch {patch.name} of {patch.package}: "
+        words = f"{patch.changes}; {patch.reason}" if explain else _fitted(patch.reason, console, len(head))
+        console.print(f"[bold]{escape(head)}[/]{escape(words)}", highlight=False, soft_wrap=True)
     for caution in plan.cautions:
         console.print(f"[yellow]caution:[/] {escape(caution)}", highlight=False, soft_wrap=True)
     for note in plan.notes:
@@ -129,6 +133,9 @@ def _show_grounds(plan: Plan, console: Console) -> None:
         console.print(f"  {choice.name}: [dim]{escape(choice.evidence)}[/]", highlight=False, soft_wrap=True)
     for bound in plan.bounds:
         line = f"  {escape(bound.requirement)}: [dim]{escape(bound.break_id)}, {escape(bound.evidence)}[/]"
+        console.print(line, highlight=False, soft_wrap=True)
+    for patch in plan.patches:
+        line = f"  patch {escape(patch.name)}: [dim]{escape(patch.evidence)}[/]"
         console.print(line, highlight=False, soft_wrap=True)
     console.print("\nrejected:", style="bold")
     for rejection in plan.rejections:

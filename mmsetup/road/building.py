@@ -52,7 +52,7 @@ def wheel_for(
         progress.stage("Pinning every file")
         locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
     progress.stage("Building the compiled ops")
-    built = build_locked(locked, interpreter, machine, progress=progress, offline=request.offline)
+    built = build_locked(locked, interpreter, machine, catalog, progress=progress, offline=request.offline)
     progress.note(told(built))
     if output is None:
         return built

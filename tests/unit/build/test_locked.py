@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from mmsetup.build.locked import build_locked
+from mmsetup.catalog import load
 from mmsetup.errors import LockError, NetworkError
 from mmsetup.lock import Lock, LockedBuild, LockedFile, LockedPackage
 
+CATALOG = load()
 SOURCE = LockedFile("mmcv-full-1.7.2.tar.gz", "ab" * 32, "https://files.invalid/mmcv-full-1.7.2.tar.gz")
 PACKAGES = (
     LockedPackage("torch", "1.13.1", (LockedFile("torch.whl", "cd" * 32),)),
@@ -22,10 +24,10 @@ def lock(build):
 def test_offline_a_source_that_is_not_in_the_cache_is_not_asked_for(python, machine, recorder):
     locked = lock(LockedBuild("mmcv-full", "1.7.2", ()))
     with pytest.raises(NetworkError, match=r"mmcv-full-1\.7\.2\.tar\.gz is not in the cache"):
-        build_locked(locked, python, machine, progress=recorder, offline=True)
+        build_locked(locked, python, machine, CATALOG, progress=recorder, offline=True)
     assert recorder.updates == []
 
 
 def test_a_lock_that_builds_nothing_is_refused(python, machine, recorder):
     with pytest.raises(LockError, match="nothing is built"):
-        build_locked(lock(None), python, machine, progress=recorder)
+        build_locked(lock(None), python, machine, CATALOG, progress=recorder)

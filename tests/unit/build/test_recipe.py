@@ -6,9 +6,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from mmsetup.build.recipe import UNITS, Recipe, key
+from mmsetup.catalog.patches import Edit, Patch
 
+PATCH = Patch("one", ("mmcv-full",), SpecifierSet(), "a", "b", ("c",), (Edit("setup.py", "1", "2"),))
 CHANGES = {
     "distribution": "mmcv",
     "version": "1.7.1",
@@ -20,7 +23,7 @@ CHANGES = {
     "architectures": ("sm_86",),
     "compiler": "g++ 11.4.0",
     "flags": ("-march=native",),
-    "patches": ("ef" * 32,),
+    "patches": (PATCH,),
     "libc": "glibc 2.31",
     "way": UNITS,
     "apart": (("a.cpp", "b.cpp"),),
