@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmsetup.build.build import build
 from mmsetup.build.cache import BuiltWheel, find
+from mmsetup.build.label import local_part
 from mmsetup.build.patching import locked_patches
 from mmsetup.build.preflight import Toolchain, check
 from mmsetup.build.recipe import UNITS, Recipe, key
@@ -40,18 +41,22 @@ def build_locked(
     *,
     progress: Progress,
     offline: bool = False,
+    local: str | None = None,
 ) -> BuiltWheel:
     """Give the wheel of the lock's build, from the cache or built now; ``offline``: without any download.
 
+    ``local`` is what was asked for as the local part of its version; where nothing was, it names the pair.
+
     Raises:
         LockError: the lock builds nothing, or with patches that the catalogue does not have.
+        RequestError: ``local`` is no local version part, or names another pair.
         BuildError, ToolchainError, DiskSpaceError, IntegrityError, NetworkError: as the steps tell.
     """
     if lock.build is None:
         raise LockError("nothing is built in this lock: its wheels are prebuilt")
     toolchain = preflight(machine, interpreter, gpu=lock.build.with_cuda)
     patches = locked_patches(lock, lock.build.name, catalog)
-    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain, patches=patches)
+    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain, patches=patches, local=local)
     kept = find(key(recipe))
     if kept is not None:
         return kept
@@ -67,15 +72,20 @@ def recipe_of(
     toolchain: Toolchain,
     *,
     patches: tuple[Patch, ...] = (),
+    local: str | None = None,
 ) -> Recipe:
-    """Give the recipe of a lock's build on this machine."""
-    libc = machine.libc
+    """Give the recipe of a lock's build on this machine; ``local`` as for :func:`build_locked`.
+
+    Raises:
+        RequestError: ``local`` is no local version part, or names another pair.
+    """
+    libc, torch = machine.libc, lock.package("torch").version
     return Recipe(
         distribution=locked.name,
         version=locked.version,
         sdist_sha256=lock.package(locked.name).files[0].sha256,
         python=interpreter,
-        torch=lock.package("torch").version,
+        torch=torch,
         variant=lock.variant,
         requirements=tuple(requirement_lines(locked.requires)),
         environment={**locked.environment, "FORCE_CUDA": "1" if locked.with_cuda else "0"},
@@ -86,6 +96,7 @@ def recipe_of(
         libc=f"{libc.name} {libc.version}" if libc else "",
         way=UNITS,
         apart=keep_apart(locked.name, locked.version),
+        local=local_part(local, torch, lock.variant),
     )
 
 

@@ -27,10 +27,12 @@ def wheel_for(
     lock_file: Path | None,
     output: Path | None,
     progress: Progress,
+    local: str | None = None,
 ) -> BuiltWheel:
     """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache.
 
-    With ``output`` it is copied into that folder.
+    With ``output`` it is copied into that folder. ``local`` is what was asked for as the local part of its
+    version, ``none`` for none; where nothing was, it names the pair.
 
     Raises:
         LockError: the plan or the lock needs no build.
@@ -52,7 +54,9 @@ def wheel_for(
         progress.stage("Pinning every file")
         locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
     progress.stage("Building the compiled ops")
-    built = build_locked(locked, interpreter, machine, catalog, progress=progress, offline=request.offline)
+    built = build_locked(
+        locked, interpreter, machine, catalog, progress=progress, offline=request.offline, local=local
+    )
     progress.note(told(built))
     if output is None:
         return built
