@@ -42,7 +42,7 @@ def show_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
         console.print(escape(line), highlight=False, style="dim", soft_wrap=True)
     for patch in plan.patches:
         head = f"patch {patch.name} of {patch.package}: "
-        words = f"{patch.changes}; {patch.reason}" if explain else _fitted(patch.reason, console, len(head))
+        words = f"{patch.changes}: {patch.reason}" if explain else _fitted(patch.changes, console, len(head))
         console.print(f"[bold]{escape(head)}[/]{escape(words)}", highlight=False, soft_wrap=True)
     for caution in plan.cautions:
         console.print(f"[yellow]caution:[/] {escape(caution)}", highlight=False, soft_wrap=True)
