@@ -33,6 +33,14 @@ def command(
         Path | None,
         typer.Option("--matrix", help="Build each [[build]] of this TOML file.", metavar="FILE"),
     ] = None,
+    local: Annotated[
+        str | None,
+        typer.Option(
+            "--local-version",
+            help="The local part of the wheel's version, or none; by default the pair: pt1.13.1cu117.",
+            metavar="TEXT",
+        ),
+    ] = None,
     jobs_list: Annotated[
         bool,
         typer.Option("--jobs-list", help="Build nothing: print the command of each job of the matrix."),
@@ -42,6 +50,7 @@ def command(
     """Build the compiled ops for the torch of the plan; print the path of the wheel."""
     from rich.console import Console
 
+    from mmsetup.build.label import local_part
     from mmsetup.catalog import load
     from mmsetup.errors import RequestError
     from mmsetup.probe import probe
@@ -62,17 +71,25 @@ def command(
                 f"{matrix} says what is built, and a lockfile beside it has no room",
                 remedy=f"mmsetup build --matrix {shlex.quote(str(matrix))}",
             )
+        if local is not None:
+            raise RequestError(
+                f"{matrix} says what is built: the local version of a job is its key local-version",
+                remedy=f"edit {shlex.quote(str(matrix))}",
+            )
         jobs = _jobs(matrix, selectors, catalog, here := probe())
         if jobs_list:
             _print_jobs(jobs, selectors, output, json=json)
         else:
             _build_all(jobs, selectors, catalog, here, output, errors, json=json)
         return
+    local_part(local, "", "")
     request, machine, wish = selectors.resolved(catalog, probe(), beside_lock=lock_file is not None)
     if wish is not None:
         show_wish(wish, errors)
     with LiveProgress(errors) as progress:
-        built = wheel_for(request, machine, catalog, lock_file=lock_file, output=output, progress=progress)
+        built = wheel_for(
+            request, machine, catalog, lock_file=lock_file, output=output, progress=progress, local=local
+        )
     if json:
         typer.echo(dump(document("mmsetup.build/1", built)))
     else:
@@ -85,6 +102,7 @@ def _jobs(path: Path, selectors: Selectors, catalog: Catalog, here: Machine) -> 
     Raises:
         RequestError: the file or one of its jobs makes no sense, or selectors beside it say what is built.
     """
+    from mmsetup.build.label import local_part
     from mmsetup.errors import InterpreterError, RequestError
     from mmsetup.farm import read_matrix
     from mmsetup.plan.request import settled
@@ -101,6 +119,7 @@ def _jobs(path: Path, selectors: Selectors, catalog: Catalog, here: Machine) -> 
         try:
             request, _, _ = _of(job, selectors).resolved(catalog, here)
             settled(request, catalog)
+            local_part(job.local_version or None, "", "")
         except (RequestError, InterpreterError) as fault:  # noqa: PERF203 (all faults are told at once)
             faults.append(f"build[{number}]: {fault}")
     if faults:
@@ -174,7 +193,10 @@ def _build_all(
 
         def make(job: BuildJob) -> BuiltWheel:
             request, machine, _ = _of(job, selectors).resolved(catalog, here)
-            return wheel_for(request, machine, catalog, lock_file=None, output=None, progress=progress)
+            local = job.local_version or None
+            return wheel_for(
+                request, machine, catalog, lock_file=None, output=None, progress=progress, local=local
+            )
 
         results = run(jobs, make, progress, output=output)
     failed = [result for result in results if result.status == "failed"]

@@ -27,7 +27,7 @@ class BuildJob:
     """What one build is asked for; what is empty is free.
 
     The fields are what the options of ``mmsetup build`` of that name take; ``wanted`` is the key and the
-    option ``with``.
+    option ``with``, ``local_version`` is ``local-version``.
     """
 
     family: str = ""
@@ -39,6 +39,7 @@ class BuildJob:
     without: tuple[str, ...] = ()
     driver: str = ""
     glibc: str = ""
+    local_version: str = ""
 
     @property
     def wishes(self) -> dict[str, str | tuple[str, ...]]:
@@ -52,6 +53,7 @@ class BuildJob:
         told += [" ".join(filter(None, ("torch", self.torch, self.cuda)))] if self.torch or self.cuda else []
         told += ["no GPU"] if self.gpu == ("none",) else self.gpu
         told += [*self.wanted, *(f"without {name}" for name in self.without)]
+        told += [f"local version {self.local_version}"] if self.local_version else []
         return ", ".join(told)
 
 
@@ -112,7 +114,7 @@ def _job(table: Mapping[str, Any]) -> tuple[BuildJob, list[str]]:
 
 
 def _key(name: str) -> str:
-    return "with" if name == "wanted" else name
+    return "with" if name == "wanted" else name.replace("_", "-")
 
 
 def _near(near: list[str], known: list[str]) -> str:

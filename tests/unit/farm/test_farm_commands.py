@@ -88,8 +88,9 @@ def test_what_else_is_asked_beside_it_is_refused(call, wheel, farm):
     assert [path.name for path in farm.iterdir()] == ["cu117"]
 
 
-def test_every_key_of_a_job_is_a_selector():
-    assert {field.name for field in fields(BuildJob)} <= {field.name for field in fields(Selectors)}
+def test_every_key_of_a_job_is_a_selector_but_for_the_one_that_names_the_wheel():
+    selectors = {field.name for field in fields(Selectors)}
+    assert {field.name for field in fields(BuildJob)} - selectors == {"local_version"}
 
 
 def test_a_job_a_line_and_each_is_a_command(call, jobs):
@@ -126,11 +127,12 @@ def test_jobs_that_make_no_sense_are_refused_before_the_first(call, jobs):
     jobs.write_text(
         '[[build]]\nfamily = "mmcv-ful"\n[[build]]\ntorch = "1.13.1"\n[[build]]\npython = "3.99"\n'
         '[[build]]\ntorch = "1.13.1"\ncuda = "cu999"\n[[build]]\ngpu = ["sm_1"]\n'
+        '[[build]]\ntorch = "1.13.1"\nlocal-version = "a b"\n'
     )
     for words in ((), ("--jobs-list",)):
         done = call("build", "--matrix", jobs, *words)
         assert (done.code, done.out) == (2, "")
-        for number in (0, 2, 3, 4):
+        for number in (0, 2, 3, 4, 5):
             assert f"build[{number}]: " in done.err
         assert "build[1]" not in done.err
 
@@ -142,12 +144,25 @@ def test_jobs_that_make_no_sense_are_refused_before_the_first(call, jobs):
         (("--prebuilt",), "beside it are only"),
         (("--for", "."), "beside it are only"),
         (("--lock", "x.toml"), "a lockfile beside it has no room"),
+        (("--local-version", "mine"), "the local version of a job is its key local-version"),
     ],
 )
 def test_what_is_built_is_said_once(words, what, call, jobs):
     done = call("build", "--matrix", jobs, *words)
     assert done.code == 2
     assert what in done.err
+
+
+def test_a_local_version_of_a_job_is_a_word_of_its_command(call, jobs):
+    jobs.write_text('[[build]]\ntorch = "1.13.1"\nlocal-version = "none"\n')
+    done = call("build", "--matrix", jobs, "--jobs-list")
+    assert done.out == "mmsetup build --torch 1.13.1 --local-version none --no-prebuilt\n"
+
+
+def test_a_local_version_that_is_none_is_refused_before_anything_is_asked(call):
+    done = call("build", "--local-version", "a b")
+    assert (done.code, done.out) == (2, "")
+    assert "'a b' is no local version part" in done.err
 
 
 def test_a_list_of_jobs_needs_jobs(call):

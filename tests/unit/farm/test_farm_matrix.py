@@ -34,6 +34,7 @@ def test_each_table_is_a_job(matrix):
         without = ["mmdet"]
         driver = "535.104.05"
         glibc = "2.31"
+        local-version = "site.2"
 
         [[build]]
         torch = "2.8.0"
@@ -50,6 +51,7 @@ def test_each_table_is_a_job(matrix):
             without=("mmdet",),
             driver="535.104.05",
             glibc="2.31",
+            local_version="site.2",
         ),
         BuildJob(torch="2.8.0"),
     )
@@ -77,7 +79,7 @@ def test_every_fault_is_told_at_once(matrix):
     )
     with pytest.raises(RequestError, match=r"build\[0\]\.python is a number") as caught:
         read_matrix(path)
-    known = "family, python, torch, cuda, gpu, with, without, driver, glibc"
+    known = "family, python, torch, cuda, gpu, with, without, driver, glibc, local-version"
     assert caught.value.evidence == (
         "there is no key 'verbose'; a job is a table [[build]]",
         "build[0].python is a number and must be a text; put it in quotes",
