@@ -19,6 +19,7 @@ from mmsetup.binary.library_names import is_torch_core
 from mmsetup.binary.linkage import torch_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE, Operators, asked_for, operators
 from mmsetup.binary.torch_history import history
+from mmsetup.binary.wheel import WheelFacts
 from mmsetup.errors import IntegrityError, RequestError
 from mmsetup.probe import environment
 from mmsetup.probe.machine import Environment
@@ -28,6 +29,7 @@ __all__ = [
     "LibraryFacts",
     "WheelLabel",
     "inspect",
+    "of_wheel",
     "places",
 ]
 
@@ -170,7 +172,7 @@ def inspect(path: Path) -> Inspection:
     if path.is_dir():
         return _of_environment(environment(path))
     if path.suffix == ".whl":
-        return _of_wheel(path)
+        return of_wheel(path, wheel.inspect(path))
     if not _is_library(path):
         raise RequestError(
             f"{path} is neither a wheel (.whl) nor a library (.so), a folder of them or an environment",
@@ -217,8 +219,8 @@ def _in_environment(path: Path, name: str) -> LibraryFacts | None:
         return None
 
 
-def _of_wheel(path: Path) -> Inspection:
-    facts = wheel.inspect(path)
+def of_wheel(path: Path, facts: WheelFacts) -> Inspection:
+    """Give what :func:`mmsetup.binary.wheel.inspect` found in the wheel at ``path``, as of all others."""
     label = WheelLabel(facts.distribution, facts.version, facts.tags, facts.requires_python, facts.sha256)
     libraries = tuple(
         LibraryFacts(one.member, None, one.size, one.elf, one.code, one.operators, one.stated)

@@ -15,14 +15,23 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from mmsetup.binary.architectures import runs_on
 from mmsetup.binary.floors import runtime_of
 from mmsetup.binary.libraries import Loader, brought_by_torch, loader
 from mmsetup.catalog.gpus import architecture_of
 from mmsetup.catalog.model import Catalog, TorchRelease
 from mmsetup.errors import RequestError
-from mmsetup.probe.machine import Environment, Machine
+from mmsetup.probe.machine import Environment, Interpreter, Machine
 
-__all__ = ["AskedGpu", "Surroundings", "asked_gpus", "of_environment", "of_release", "surroundings"]
+__all__ = [
+    "AskedGpu",
+    "Surroundings",
+    "asked_gpus",
+    "of_environment",
+    "of_release",
+    "planned_surroundings",
+    "surroundings",
+]
 
 _PATCHED = 3
 
@@ -160,6 +169,39 @@ def of_release(
         ptx=code.ptx if code else (),
         gpus=tuple(gpus),
         mend=shlex.join(words),
+    )
+
+
+def planned_surroundings(
+    torch: str, variant: str, interpreter: Interpreter, machine: Machine, catalog: Catalog
+) -> Surroundings:
+    """Give a torch that is going to be installed as surroundings, before any file of it is here.
+
+    ``torch`` is its version; where the catalogue does not know it, what its variant tells is left. Of the
+    machine's GPUs those count that this torch can use, or all where that is none; for a torch without CUDA
+    none does.
+    """
+    public = Version(torch).public
+    release = next((one for one in catalog.torch if one.version == Version(public)), None)
+    code = release.architectures.get((interpreter.platform, variant)) if release else None
+    here = tuple(AskedGpu(gpu.name, gpu.architecture) for gpu in machine.gpus if gpu.architecture)
+    if variant == "cpu":
+        here = ()
+    if code is not None:
+        here = tuple(gpu for gpu in here if runs_on(gpu.architecture, code.sass, code.ptx)) or here
+    libc = machine.libc
+    return Surroundings(
+        name=f"torch {public} {variant}",
+        pythons=(interpreter.minor + ("t" if interpreter.free_threaded else ""),),
+        processor=machine.cpu.architecture,
+        glibc=libc.version if libc is not None and libc.name == "glibc" else "",
+        torch=public,
+        variant=variant,
+        system=loader(),
+        runtime=runtime_of(variant),
+        sass=code.sass if code else (),
+        ptx=code.ptx if code else (),
+        gpus=here,
     )
 
 

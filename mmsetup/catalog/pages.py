@@ -32,7 +32,8 @@ class Page:
     ``refusals`` says of the first few why. ``age`` is how many seconds ago a page from the cache was
     fetched, 0.0 for one that has just been; ``last_known_age`` the same for what the cache holds of a page
     that could not be read now, ``None`` where it holds nothing. ``is_foreign``: something answered that is no
-    index; ``wants_password``: the proxy before it asks for one.
+    index; ``wants_password``: the proxy before it asks for one. ``passed_over`` says why ops that it lists
+    are not taken, where one of them was opened and does not run.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Page:
     last_known_age: float | None = None
     is_foreign: bool = False
     wants_password: bool = False
+    passed_over: str = ""
 
     @property
     def answered(self) -> bool:

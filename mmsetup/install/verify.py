@@ -1,11 +1,18 @@
-"""Look at an environment right after it was made: is everything there, and do its parts belong together."""
+"""Look at the compiled ops before they are installed, and at the environment right after it was made.
+
+Of a wheel that was fetched, all is compared that is known before torch is here; in the environment its torch
+symbols are compared with those that the torch beside it exports.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mmsetup.binary import elf, libraries, linkage, wheel
+from mmsetup.binary.inspection import of_wheel
+from mmsetup.binary.judgement import Verdict, judge
 from mmsetup.binary.operators import OPS_MODULE
+from mmsetup.binary.surroundings import Surroundings
 from mmsetup.errors import IntegrityError
 from mmsetup.install.manifest import missing_packages
 from mmsetup.lock import Lock
@@ -13,8 +20,8 @@ from mmsetup.lock import Lock
 __all__ = ["verify_environment", "verify_wheel"]
 
 
-def verify_wheel(path: Path, distribution: str, version: str) -> None:
-    """Open a wheel of compiled ops before it is installed.
+def verify_wheel(path: Path, distribution: str, version: str, around: Surroundings) -> Verdict:
+    """Open a wheel of compiled ops before it is installed, and say whether it runs among ``around``.
 
     Raises:
         IntegrityError: it is damaged, another wheel, or holds no compiled ops.
@@ -25,6 +32,9 @@ def verify_wheel(path: Path, distribution: str, version: str) -> None:
             f"{path.name} holds no compiled ops ({OPS_MODULE}): with it `import mmcv.ops` fails",
             remedy="mmsetup install --no-prebuilt  # builds the ops from source",
         )
+    verdict = judge(of_wheel(path, facts), around)
+    assert verdict is not None  # noqa: S101 (there is one of every wheel)
+    return verdict
 
 
 def verify_environment(environment: Path, lock: Lock) -> None:

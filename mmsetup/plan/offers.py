@@ -72,6 +72,8 @@ class Offers:
             page = next((self._situation.pages[one] for one in addresses if self._answers(one)), None)
             was_asked = any(one in self._situation.pages for one in addresses)
             was_asked = was_asked or host_of(addresses[0]) in self._dead
+            if page is not None and page.passed_over:
+                continue
             if page is not None:
                 yield from self._from_page(source, page, build, groups)
             elif not was_asked or (self._situation.request.trusts_catalog and not self._is_denied(addresses)):
@@ -106,7 +108,9 @@ class Offers:
             addresses = self.addresses(source, build)
             asked = [self._situation.pages[one] for one in addresses if one in self._situation.pages]
             failed = next((page for page in asked if not page.answered), None)
-            if failed is not None:
+            if passed_over := next((page.passed_over for page in asked if page.passed_over), ""):
+                yield f"{source.name} is passed over: {passed_over}"
+            elif failed is not None:
                 yield f"{source.name} did not give its page for this torch and variant: {failed.error}"
             elif host_of(addresses[0]) in self._dead:
                 yield f"{source.name} cannot be reached"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mmsetup import uv
-from mmsetup.build import BuiltWheel, fetch, remove_stale
+from mmsetup.binary.judgement import COMPILES
+from mmsetup.build import BuiltWheel, remove_stale
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog, Family, load
-from mmsetup.errors import CheckFailedError, RequestError
+from mmsetup.errors import CheckFailedError, NoPlanError, RequestError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.changes import Limit
@@ -20,17 +23,19 @@ from mmsetup.install.manifest import fingerprint, missing_packages, write_manife
 from mmsetup.install.openmim import Company, company, digest, installs
 from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
-from mmsetup.install.verify import verify_environment, verify_wheel
+from mmsetup.install.verify import verify_environment
 from mmsetup.install.via_mim import Errand, MimRun, gather, install_by_mim
 from mmsetup.lock import Lock, lock
 from mmsetup.paths import cache_folder, manifest_folder, state_folder
-from mmsetup.plan import planned
+from mmsetup.plan import Request, planned
+from mmsetup.plan.refusal import command_for
 from mmsetup.probe import probe
 from mmsetup.probe.machine import Machine
 from mmsetup.progress import Progress
 from mmsetup.render.document import plain
 from mmsetup.road.building import told
 from mmsetup.road.journey import Journey, Outcome, Pinned
+from mmsetup.road.prebuilt import MOST_WHEELS, Prebuilt, fetched, refused
 from mmsetup.road.record import manifest_of, moved
 from mmsetup.smoke import SmokeReport, smoke
 
@@ -70,15 +75,12 @@ class _Trip:
         if known is not None:
             return self._complete(target, known)
         self._announce(target)
-        pinned = self._pinned(machine, catalog, given)
-        ensure_space(
-            pinned.lock,
-            [target.path.parent, uv.cache_folder()],
-            cached=lambda: is_cached(pinned.lock, pinned.interpreter.path),
-        )
+        pinned, prebuilt = self._settled(target, machine, catalog, given)
         beside = self._beside(pinned, catalog) if self._journey.by_mim else None
-        built = self._built(pinned)
-        wheels = self._wheels(pinned, built, catalog)
+        built = self._built(pinned, catalog)
+        wheels = {prebuilt.distribution: prebuilt.path} if prebuilt else {}
+        if built is not None and pinned.lock.build is not None:
+            wheels[pinned.lock.build.name] = built.path
         errand = self._errand(pinned, wheels, beside) if beside else None
         return self._installed(target, pinned, mark, wheels, built, errand=errand)
 
@@ -87,7 +89,7 @@ class _Trip:
         self._progress.stage(title)
         began = time.monotonic()
         yield
-        self._seconds[name] = round(time.monotonic() - began, 3)
+        self._seconds[name] = round(self._seconds.get(name, 0.0) + time.monotonic() - began, 3)
 
     def _unchanged(self, target: Target, mark: str) -> Manifest | None:
         manifest = read_manifest(target.path) if target.state == "ours" else None
@@ -121,25 +123,83 @@ class _Trip:
         if target.state == "ours":
             self._progress.note(f"{target.path} stays as it is until the new environment has passed")
 
-    def _pinned(self, machine: Machine, catalog: Catalog, given: Lock | None) -> Pinned:
-        offline = self._journey.request.offline
+    def _settled(
+        self, target: Target, machine: Machine, catalog: Catalog, given: Lock | None
+    ) -> tuple[Pinned, Prebuilt | None]:
+        """Pin until the ops are to be built or are a wheel that runs here; one that does not is passed over.
+
+        It is fetched, opened and judged before anything is installed.
+        """
+        request = self._journey.request
+        found: list[Prebuilt] = []
+        while True:
+            try:
+                pinned = self._pinned(machine, catalog, given, found)
+            except NoPlanError as error:
+                if not found:
+                    raise
+                raise refused(found[-1], error.remedy, without_it=error) from error
+            ensure_space(
+                pinned.lock,
+                [target.path.parent, uv.cache_folder()],
+                cached=partial(is_cached, pinned.lock, pinned.interpreter.path),
+            )
+            if pinned.lock.build is not None:
+                return pinned, None
+            prebuilt = self._opened(pinned, catalog)
+            if prebuilt.verdict.is_good:
+                return pinned, prebuilt
+            found.append(prebuilt)
+            if given is not None:
+                raise refused(prebuilt, command_for(Request(family=given.family), machine))
+            if len(found) == MOST_WHEELS and (request.sources or not request.may_build):
+                building = replace(request, may_use_prebuilt=False, may_build=True, sources=())
+                raise refused(prebuilt, command_for(building, machine))
+            self._progress.note(f"{prebuilt.fault}; planning again without the page that lists it")
+
+    def _opened(self, pinned: Pinned, catalog: Catalog) -> Prebuilt:
+        distribution = family_of(catalog, pinned.lock.family).ops.distribution
+        named = pinned.lock.package(distribution).files[0].filename
+        with self._stage("fetch", f"Fetching {named} and looking inside"):
+            offline = self._journey.request.offline
+            found = fetched(pinned, distribution, catalog, self._progress, offline=offline)
+        for answer in found.verdict.gpus:
+            if found.verdict.is_good and answer.outcome == COMPILES:
+                self._progress.note(
+                    f"the ops hold no machine code for {answer.name}: the driver translates them from PTX at "
+                    "their first use"
+                )
+        return found
+
+    def _pinned(
+        self, machine: Machine, catalog: Catalog, given: Lock | None, unfit: Sequence[Prebuilt]
+    ) -> Pinned:
+        request = self._journey.request
+        if len(unfit) == MOST_WHEELS:
+            request = replace(request, may_use_prebuilt=False)
         if given is not None:
             self._check_trainable(
                 family_of(catalog, given.family), [package.name for package in given.packages]
             )
-            interpreter = interpreter_for(given, machine, offline=offline)
+            interpreter = interpreter_for(given, machine, offline=request.offline)
             if given.build is not None:
                 preflight(machine, interpreter)
             return Pinned(given, None, interpreter, machine)
         with self._stage("plan", "Choosing versions that belong together"):
-            made, machine = planned(self._journey.request, machine, catalog, fetch_python=not offline)
+            made, machine = planned(
+                request,
+                machine,
+                catalog,
+                fetch_python=not request.offline,
+                passing_over={one.page: one.fault for one in unfit},
+            )
         self._journey.show(made)
         self._check_trainable(family_of(catalog, made.family), [choice.name for choice in made.choices])
         interpreter = chosen_interpreter(made)
         if made.ops.is_built:
             preflight(machine, interpreter)
         with self._stage("lock", "Pinning every file"):
-            locked = lock(made, family_of(catalog, made.family), name="default", offline=offline)
+            locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
         return Pinned(locked, made, interpreter, machine)
 
     def _check_trainable(self, family: Family, names: Collection[str]) -> None:
@@ -170,7 +230,7 @@ class _Trip:
             python, offline = pinned.interpreter.path, self._journey.request.offline
             return gather(pinned.lock, wheels, beside, python, self._progress, offline=offline)
 
-    def _built(self, pinned: Pinned) -> BuiltWheel | None:
+    def _built(self, pinned: Pinned, catalog: Catalog) -> BuiltWheel | None:
         locked = pinned.lock.build
         if locked is None:
             return None
@@ -179,23 +239,12 @@ class _Trip:
                 pinned.lock,
                 pinned.interpreter,
                 pinned.machine,
+                catalog,
                 progress=self._progress,
                 offline=self._journey.request.offline,
             )
         self._progress.note(told(built))
         return built
-
-    def _wheels(self, pinned: Pinned, built: BuiltWheel | None, catalog: Catalog) -> dict[str, Path]:
-        """Give the ops' wheel: the built one, or the prebuilt one, fetched and looked into."""
-        package = pinned.lock.package(family_of(catalog, pinned.lock.family).ops.distribution)
-        if built is not None:
-            return {package.name: built.path}
-        file = package.files[0]
-        with self._stage("fetch", f"Fetching {file.filename} and looking inside"):
-            offline = self._journey.request.offline
-            wheel = fetch(file.url, file.sha256, progress=self._progress, offline=offline)
-            verify_wheel(wheel, package.name, package.version)
-        return {package.name: wheel}
 
     def _installed(
         self,
