@@ -32,12 +32,13 @@ class Recipe:
     ``torch`` is its version without the local part and ``variant`` the CUDA variant (``cpu``, ``cu117``) that
     it was made for; both are empty for an extension that does not use torch. ``requirements`` are the pinned,
     hashed lines of the build environment, ``environment`` the variables that setup.py reads.
-    ``architectures`` (``sm_86``) are the GPUs to compile for: without any the build is for the CPU alone,
-    whatever the machine has. ``compiler`` is the first line of ``g++ --version``, ``flags`` are given to the
-    compiler after the interpreter's own, ``libc`` is the C library built against (``glibc 2.36``).
-    ``patches`` are the changes made to the source, in their order. ``way`` is ``PLAIN`` or ``UNITS``, with
-    ``apart`` the groups of source files (ends of paths) of which no two are compiled together. ``local`` is
-    the local part that the wheel's version gains (``pt1.13.1cu117``); empty for none.
+    ``architectures`` are the GPUs to compile for (``sm_86``: machine code, ``compute_86``: PTX): without any
+    the build is for the CPU alone, whatever the machine has. ``compiler`` is the first line of ``g++
+    --version``, ``flags`` are given to the compiler after the interpreter's own, ``libc`` is the C library
+    built against (``glibc 2.36``). ``patches`` are the changes made to the source, in their order. ``way`` is
+    ``PLAIN`` or ``UNITS``, with ``apart`` the groups of source files (ends of paths) of which no two are
+    compiled together. ``local`` is the local part that the wheel's version gains (``pt1.13.1cu117``); empty
+    for none. ``toolkit`` is the nvcc of a build for GPUs (``nvcc 13.0.88``).
     """
 
     distribution: str
@@ -56,6 +57,7 @@ class Recipe:
     way: str = PLAIN
     apart: tuple[tuple[str, ...], ...] = ()
     local: str = ""
+    toolkit: str = ""
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
@@ -88,6 +90,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "way": recipe.way,
         "apart": sorted(sorted(group) for group in recipe.apart),
         "local": recipe.local,
+        "toolkit": recipe.toolkit,
     }
 
 

@@ -28,6 +28,7 @@ CHANGES = {
     "way": UNITS,
     "apart": (("a.cpp", "b.cpp"),),
     "local": "pt1.13.1cpu",
+    "toolkit": "nvcc 13.0.88",
 }
 
 
