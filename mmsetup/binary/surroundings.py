@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 from mmsetup.binary.architectures import runs_on
 from mmsetup.binary.floors import runtime_of
 from mmsetup.binary.libraries import Loader, brought_by_torch, loader
+from mmsetup.binary.local_version import labelled_pair
 from mmsetup.catalog.gpus import architecture_of
 from mmsetup.catalog.model import Catalog, TorchRelease
 from mmsetup.errors import RequestError
@@ -28,6 +29,7 @@ __all__ = [
     "Surroundings",
     "asked_gpus",
     "of_environment",
+    "of_label",
     "of_release",
     "planned_surroundings",
     "surroundings",
@@ -147,6 +149,24 @@ def of_environment(
         gpus=chosen,
         mend=f"mmsetup install --env {shlex.quote(shown)}{asked}",
     )
+
+
+def of_label(
+    version: str, catalog: Callable[[], Catalog], asked: Surroundings | None = None
+) -> Surroundings | None:
+    """Give the torch that the version of a wheel names (``1.7.2+pt1.13.1cu117``), with the GPUs of ``asked``.
+
+    Where an environment or a torch was asked for, that counts; and where no pair is named, or one that the
+    catalogue does not know, ``asked`` is all there is.
+    """
+    named = labelled_pair(Version(version).local or "")
+    if named is None or (asked is not None and (asked.torch or asked.pythons)):
+        return asked
+    try:
+        release = _release(catalog(), named[0])
+        return of_release(release, _variant(release, named[1]), asked.gpus if asked else ())
+    except RequestError:
+        return asked
 
 
 def of_release(

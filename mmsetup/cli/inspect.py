@@ -42,10 +42,13 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Tell what compiled files need and hold, and whether they run; nothing of them is loaded."""
+    """Tell what compiled files need and hold, and whether they run; nothing of them is loaded.
+
+    A wheel whose version names its torch is held against that one where no other is named.
+    """
     from mmsetup.binary.inspection import inspect, places
     from mmsetup.binary.judgement import judge
-    from mmsetup.binary.surroundings import asked_gpus, of_environment, surroundings
+    from mmsetup.binary.surroundings import asked_gpus, of_environment, of_label, surroundings
     from mmsetup.catalog import load
     from mmsetup.errors import CheckFailedError, IntegrityError, MmsetupError
     from mmsetup.probe import probe
@@ -69,6 +72,7 @@ def command(
         try:
             seen = inspect(path)
             itself = of_environment(seen.environment, machine(), gpus) if seen.environment else around
+            itself = of_label(seen.label.version, load, itself) if seen.label else itself
             found.append((seen, judge(seen, itself) if itself is not None else None))
         except IntegrityError as error:  # noqa: PERF203 (the others are still told)
             faults.append((path, error))

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from mmsetup.binary.surroundings import AskedGpu, asked_gpus, of_release, surroundings
+from mmsetup.binary.surroundings import AskedGpu, Surroundings, asked_gpus, of_label, of_release, surroundings
 from mmsetup.catalog import load
 from mmsetup.errors import RequestError
 
@@ -83,3 +83,26 @@ def test_gpus_alone():
 def test_the_architectures_of_a_release_are_those_of_the_variant():
     (release,) = (one for one in load().torch if str(one.version) == "1.13.1")
     assert of_release(release, "cu117", ()).sass == release.architectures["linux-x86_64", "cu117"].sass
+
+
+GPU = AskedGpu("sm_86", "sm_86")
+
+
+def test_a_version_names_the_torch_that_its_wheel_is_held_against():
+    found = of_label("1.7.2+pt1.13.1cu117", load, Surroundings("GPUs", gpus=(GPU,)))
+    assert found is not None
+    assert (found.torch, found.variant, found.gpus) == ("1.13.1", "cu117", (GPU,))
+
+
+@pytest.mark.parametrize("version", ["1.7.2", "1.7.2+cu117", "1.7.2+pt0.1.0cpu", "1.7.2+pt1.13.1cu130"])
+def test_a_version_that_names_no_torch_of_the_catalogue_tells_nothing(version):
+    asked = Surroundings("GPUs", gpus=(GPU,))
+    assert of_label(version, load, asked) is asked
+    assert of_label(version, load) is None
+
+
+@pytest.mark.parametrize(
+    "asked", [Surroundings("a torch", torch="2.1.2"), Surroundings("x", pythons=("3.10",))]
+)
+def test_what_was_asked_for_comes_before_what_a_version_names(asked):
+    assert of_label("1.7.2+pt1.13.1cu117", load, asked) is asked

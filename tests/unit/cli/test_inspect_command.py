@@ -72,17 +72,19 @@ def extension(path: Path, *calls: str, architectures: tuple[int, ...] = ()) -> P
 def wheel(tmp_path) -> Callable[..., Path]:
     """Write a wheel of mmcv-full that calls the given symbols and holds code for the given architectures."""
 
-    def make(*calls: str, architectures: tuple[int, ...] = (), tag: str = TAG) -> Path:
+    def make(
+        *calls: str, architectures: tuple[int, ...] = (), tag: str = TAG, version: str = "1.7.2"
+    ) -> Path:
         built = extension(tmp_path / "made" / "_ext.so", *calls, architectures=architectures)
-        return packed(tmp_path / f"mmcv_full-1.7.2-{tag}.whl", {MEMBER: built.read_bytes()})
+        return packed(tmp_path / f"mmcv_full-{version}-{tag}.whl", {MEMBER: built.read_bytes()}, version)
 
     return make
 
 
-def packed(path: Path, files: Mapping[str, bytes]) -> Path:
-    info = "mmcv_full-1.7.2.dist-info"
-    metadata = b"Metadata-Version: 2.1\nName: mmcv-full\nVersion: 1.7.2\nRequires-Python: >=3.6\n"
-    contents = {**files, "mmcv/ops/nms.py": OPS.encode(), f"{info}/METADATA": metadata}
+def packed(path: Path, files: Mapping[str, bytes], version: str = "1.7.2") -> Path:
+    info = f"mmcv_full-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: mmcv-full\nVersion: {version}\nRequires-Python: >=3.6\n"
+    contents = {**files, "mmcv/ops/nms.py": OPS.encode(), f"{info}/METADATA": metadata.encode()}
     rows = [
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}"
         for name, data in contents.items()
@@ -131,6 +133,15 @@ def test_a_wheel_alone_is_compared_with_nothing(command, wheel):
     assert "all 1 operators that mmcv.ops loads" in done.stdout
     assert "those of torch 1.13" in done.stdout
     assert "runs" not in done.stdout
+
+
+def test_a_wheel_that_names_its_torch_is_held_against_it(command, wheel):
+    found = command(wheel(OF_113, version="1.7.2+pt1.13.1cu117"))
+    assert found.exit_code == 0, found.exception
+    assert "runs with torch 1.13.1 cu117 of the catalogue" in found.stdout
+    lying = command(wheel(OF_113, version="1.7.2+pt2.0.1cu118"))
+    assert isinstance(lying.exception, CheckFailedError)
+    assert "does not run with torch 2.0.1 cu118 of the catalogue" in lying.stdout
 
 
 def test_the_document(command, wheel):
