@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mmsetup.build import BuiltWheel
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog
-from mmsetup.errors import LockError, TargetError
+from mmsetup.errors import LockError, MmsetupError, NoPlanError, TargetError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.lock import lock
-from mmsetup.plan import Request, planned
+from mmsetup.plan import Plan, Request, planned
 from mmsetup.probe.machine import Machine
 from mmsetup.progress import Progress
 
@@ -28,11 +29,15 @@ def wheel_for(
     output: Path | None,
     progress: Progress,
     local: str | None = None,
+    alone: bool = False,
+    show: Callable[[Plan], None] = lambda _: None,
 ) -> BuiltWheel:
     """Give the wheel of the ops for a plan or a lockfile, built now or taken from the cache.
 
     With ``output`` it is copied into that folder. ``local`` is what was asked for as the local part of its
-    version, ``none`` for none; where nothing was, it names the pair.
+    version, ``none`` for none; where nothing was, it names the pair. ``alone``: ops that no release of the
+    segmentation package accepts are built all the same. ``show`` is called with the plan before anything is
+    done.
 
     Raises:
         LockError: the plan or the lock needs no build.
@@ -43,7 +48,8 @@ def wheel_for(
         interpreter = interpreter_for(locked, machine, offline=request.offline)
     else:
         progress.stage("Choosing versions that belong together")
-        made, machine = planned(request, machine, catalog, fetch_python=not request.offline)
+        made, machine = _planned(request, machine, catalog, progress, alone=alone)
+        show(made)
         if not made.ops.is_built:
             raise LockError(
                 f"nothing is to be built: {made.ops.source} has a wheel for this plan",
@@ -67,6 +73,26 @@ def wheel_for(
         raise TargetError(
             f"the wheel cannot be copied to {output}: {error.strerror}", remedy=f"take it from {built.path}"
         ) from error
+
+
+def _planned(
+    request: Request, machine: Machine, catalog: Catalog, progress: Progress, *, alone: bool
+) -> tuple[Plan, Machine]:
+    try:
+        return planned(request, machine, catalog, fetch_python=not request.offline)
+    except NoPlanError:
+        member = family_of(catalog, request.family).member("segmentation")
+        if not alone or member is None or member.distribution in request.without:
+            raise
+        others = replace(request, without=(*request.without, member.distribution))
+        try:
+            found = planned(others, machine, catalog, fetch_python=not request.offline)
+        except MmsetupError:
+            found = None
+        if found is None:
+            raise
+        progress.note(f"{member.distribution} does not go with these ops: they are planned for other code")
+        return found
 
 
 def told(built: BuiltWheel) -> str:
