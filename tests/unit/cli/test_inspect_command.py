@@ -136,10 +136,11 @@ def test_a_wheel_alone_is_compared_with_nothing(command, wheel):
 
 
 def test_a_wheel_that_names_its_torch_is_held_against_it(command, wheel):
-    found = command(wheel(OF_113, version="1.7.2+pt1.13.1cu117"))
+    tag = "cp310-cp310-linux_x86_64"
+    found = command(wheel(OF_113, tag=tag, version="1.7.2+pt1.13.1cu117"))
     assert found.exit_code == 0, found.exception
     assert "runs with torch 1.13.1 cu117 of the catalogue" in found.stdout
-    lying = command(wheel(OF_113, version="1.7.2+pt2.0.1cu118"))
+    lying = command(wheel(OF_113, tag=tag, version="1.7.2+pt2.0.1cu118"))
     assert isinstance(lying.exception, CheckFailedError)
     assert "does not run with torch 2.0.1 cu118 of the catalogue" in lying.stdout
 
