@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny_package import EXTENSION, SETUP
+from uv import find_uv_bin
+
+from mmsetup.build import Recipe, check
+from mmsetup.probe import environment, probe
+from mmsetup.uv import fetch_interpreter
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,94 @@ def stack_environment(stack: Finished) -> Iterator[Path]:
 def ops_wheel(stack: Finished) -> Path:
     """Give the wheel of mmcv-full that was built for the environment."""
     return Path(stack.document["wheel"]["path"])
+
+
+@pytest.fixture(scope="session")
+def machine():
+    return probe()
+
+
+@pytest.fixture(scope="session")
+def python(machine):
+    """Give a Python 3.10 with headers: one of this machine, else uv's own."""
+    here = [found for found in machine.interpreters if found.minor == "3.10" and found.has_headers]
+    return here[0] if here else environment(fetch_interpreter("3.10")).interpreter
+
+
+@pytest.fixture(scope="session")
+def interpreter_at(machine):
+    """Give the oldest (0) or the newest (-1) CPython 3.7 to 3.13 with headers on this machine."""
+    usable = [
+        found
+        for found in machine.interpreters
+        if found.has_headers
+        and found.implementation.lower() == "cpython"
+        and 7 <= int(found.minor.split(".")[1]) <= 13
+    ]
+    return sorted(usable, key=lambda found: int(found.minor.split(".")[1])).__getitem__
+
+
+@pytest.fixture(scope="session")
+def toolchain(machine, python, tmp_path_factory):
+    return check(machine, python, folder=tmp_path_factory.mktemp("disk"))
+
+
+@pytest.fixture(scope="session")
+def pinned(python, tmp_path_factory):
+    """Resolve requirements into pinned, hashed lines."""
+
+    def resolve(*requirements, python=python):
+        folder = tmp_path_factory.mktemp("pins")
+        (folder / "in.txt").write_text("\n".join(requirements))
+        options = ["--generate-hashes", "--no-annotate", "--no-header", "--python", python.path, "-q"]
+        command = [find_uv_bin(), "pip", "compile", folder / "in.txt", *options]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return tuple(
+            " ".join(line.split()) for line in text.replace("\\\n", " ").splitlines() if line.strip()
+        )
+
+    return resolve
+
+
+@pytest.fixture(scope="session")
+def plain_requirements(pinned):
+    return pinned("setuptools<81", "wheel", "ninja")
+
+
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def tiny(tmp_path, python, toolchain, plain_requirements):
+    """Make a tiny mmcv-full: its sdist, and the recipe for it."""
+
+    def make(*, setup=SETUP, extension=EXTENSION, files=None, name="tiny"):
+        sdist = tmp_path / f"{name}.tar.gz"
+        contents = {"setup.py": setup, "ext.c": extension, "mmcv/__init__.py": "", **(files or {})}
+        with tarfile.open(sdist, "w:gz") as archive:
+            for path, text in contents.items():
+                info = tarfile.TarInfo(f"mmcv-full-0.1/{path}")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+        recipe = Recipe(
+            distribution="mmcv-full",
+            version="0.1",
+            sdist_sha256=hashlib.sha256(sdist.read_bytes()).hexdigest(),
+            python=python,
+            torch="",
+            variant="cpu",
+            requirements=plain_requirements,
+            environment={"MMCV_WITH_OPS": "1"},
+            architectures=(),
+            compiler=toolchain.compiler,
+            flags=("-DMARK=1",),
+        )
+        return recipe, sdist
+
+    return make
 
 
 def _state(environment: Path) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import pickle
@@ -12,53 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
+from tiny_package import EXTENSION, SETUP, Steps, newest_log
 
 from mmsetup.binary import wheel
-from mmsetup.build import Recipe, build, check
+from mmsetup.build import build
 from mmsetup.build.recipe import PLAIN, UNITS
 from mmsetup.errors import BuildError, IntegrityError
-from mmsetup.paths import cache_folder, state_folder
-from mmsetup.probe import environment, probe
+from mmsetup.paths import cache_folder
 from mmsetup.progress import Silent
-from mmsetup.uv import fetch_interpreter
 
 pytestmark = pytest.mark.stack
 
 SECONDS_TO_END = 10
-SETUP = """
-import os, subprocess
-from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
-
-class ThroughNinja(build_ext):
-    def build_extension(self, extension):
-        with open("build.ninja", "w") as file:
-            file.write("rule cc\\n  command = c++ $flags -c $in -o $out\\n")
-            for source in NINJA:
-                file.write("build %s.o: cc %s\\n  flags = FLAGS\\n" % (source, os.path.abspath(source)))
-        if NINJA:
-            subprocess.run(["ninja", "-v"], check=True)
-        super().build_extension(extension)
-
-NINJA = []
-setup(
-    name="mmcv-full", version="0.1", packages=["mmcv"], cmdclass={"build_ext": ThroughNinja},
-    install_requires=["addict"],
-    ext_modules=[Extension("mmcv._ext", ["ext.c"])],
-)
-"""
-EXTENSION = """
-#include <Python.h>
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_ext", 0, -1, 0};
-PyMODINIT_FUNC PyInit__ext(void) { return PyModule_Create(&module); }
-"""
 ENDLESS = "constexpr long f() { long s = 0; for (long i = 0; i < 1L << 40; ++i) s += i; return s; }\nconstexpr long x = f();\nint main() { return x; }\n"
 ENDLESS_FLAGS = (
     "-O2 -DNDEBUG -std=c++17 -fconstexpr-loop-limit=2147483647 -fconstexpr-ops-limit=9223372036854775807"
@@ -113,115 +81,9 @@ build(recipe, sdist=sdist, toolchain=toolchain, progress=Silent())
 """
 
 
-@pytest.fixture(scope="session")
-def machine():
-    return probe()
-
-
-@pytest.fixture(scope="session")
-def python(machine):
-    """Give a Python 3.10 with headers: one of this machine, else uv's own."""
-    here = [found for found in machine.interpreters if found.minor == "3.10" and found.has_headers]
-    return here[0] if here else environment(fetch_interpreter("3.10")).interpreter
-
-
-@pytest.fixture(scope="session")
-def interpreter_at(machine):
-    """Give the oldest (0) or the newest (-1) CPython 3.7 to 3.13 with headers on this machine."""
-    usable = [
-        found
-        for found in machine.interpreters
-        if found.has_headers
-        and found.implementation.lower() == "cpython"
-        and 7 <= int(found.minor.split(".")[1]) <= 13
-    ]
-    return sorted(usable, key=lambda found: int(found.minor.split(".")[1])).__getitem__
-
-
-@pytest.fixture(scope="session")
-def toolchain(machine, python, tmp_path_factory):
-    return check(machine, python, folder=tmp_path_factory.mktemp("disk"))
-
-
-@pytest.fixture(scope="session")
-def pinned(python, tmp_path_factory):
-    """Resolve requirements into pinned, hashed lines."""
-
-    def resolve(*requirements, python=python):
-        folder = tmp_path_factory.mktemp("pins")
-        (folder / "in.txt").write_text("\n".join(requirements))
-        options = ["--generate-hashes", "--no-annotate", "--no-header", "--python", python.path, "-q"]
-        command = [find_uv_bin(), "pip", "compile", folder / "in.txt", *options]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        return tuple(
-            " ".join(line.split()) for line in text.replace("\\\n", " ").splitlines() if line.strip()
-        )
-
-    return resolve
-
-
-@pytest.fixture(scope="session")
-def plain_requirements(pinned):
-    return pinned("setuptools<81", "wheel", "ninja")
-
-
-@pytest.fixture
-def own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("MMSETUP_STATE_DIR", str(tmp_path / "state"))
-
-
 @pytest.fixture
 def flags_from_outside(monkeypatch):
     monkeypatch.setenv("CFLAGS", "-g0 -DFROM_OUTSIDE")
-
-
-@pytest.fixture
-def tiny(tmp_path, python, toolchain, plain_requirements):
-    """Make a tiny mmcv-full: its sdist, and the recipe for it."""
-
-    def make(*, setup=SETUP, extension=EXTENSION, files=None, name="tiny"):
-        sdist = tmp_path / f"{name}.tar.gz"
-        contents = {"setup.py": setup, "ext.c": extension, "mmcv/__init__.py": "", **(files or {})}
-        with tarfile.open(sdist, "w:gz") as archive:
-            for path, text in contents.items():
-                info = tarfile.TarInfo(f"mmcv-full-0.1/{path}")
-                info.size = len(text)
-                archive.addfile(info, io.BytesIO(text.encode()))
-        recipe = Recipe(
-            distribution="mmcv-full",
-            version="0.1",
-            sdist_sha256=hashlib.sha256(sdist.read_bytes()).hexdigest(),
-            python=python,
-            torch="",
-            variant="cpu",
-            requirements=plain_requirements,
-            environment={"MMCV_WITH_OPS": "1"},
-            architectures=(),
-            compiler=toolchain.compiler,
-            flags=("-DMARK=1",),
-        )
-        return recipe, sdist
-
-    return make
-
-
-class Steps(Silent):
-    """Remember the live line and the notes."""
-
-    def __init__(self):
-        self.seen = []
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def update(self, text, *, done=0, total=0, seconds_left=None):
-        self.seen.append((text, done, total, seconds_left))
-
-
-def newest_log():
-    return max(state_folder("logs").glob("build-*.log"), key=lambda path: path.stat().st_mtime).read_text()
 
 
 def processes_in(folder):
