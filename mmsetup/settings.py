@@ -31,8 +31,9 @@ class Settings:
     ``family``, ``python``, ``torch``, ``cuda``, ``driver``, ``glibc`` and ``platform`` are what the options
     of that name take, ``gpu`` what each ``--gpu`` takes, ``source`` names of sources, ``patch`` of patches.
     ``requirements`` is the key ``with``: what to install beside the stack; ``without`` is what to leave out.
-    ``cuda_compat`` is the key ``cuda-compat``. ``mirror`` replaces OpenMMLab's address, ``mirrors`` that of
-    each source named. ``path`` is the file that has the table, ``None`` where there is none.
+    ``cuda_compat`` is the key ``cuda-compat``, ``ptx`` what ``--ptx`` is. ``mirror`` replaces OpenMMLab's
+    address, ``mirrors`` that of each source named. ``path`` is the file that has the table, ``None`` where
+    there is none.
     """
 
     family: str = ""
@@ -50,6 +51,7 @@ class Settings:
     prebuilt: bool | None = None
     offline: bool | None = None
     cuda_compat: bool | None = None
+    ptx: bool | None = None
     patch: tuple[str, ...] = ()
     patches: bool | None = None
     # A mirror's address may hold a password.
@@ -209,6 +211,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "prebuilt": ("prebuilt", _truth),
     "offline": ("offline", _truth),
     "cuda-compat": ("cuda_compat", _truth),
+    "ptx": ("ptx", _truth),
     "patch": ("patch", _texts),
     "patches": ("patches", _truth),
     "mirror": ("mirror", _text),

@@ -160,6 +160,14 @@ class Selectors:
             "--driver", help="The NVIDIA driver: 535.104.05.", metavar="VERSION", rich_help_panel=_MACHINE
         ),
     ] = ""
+    ptx: Annotated[
+        bool,
+        typer.Option(
+            "--ptx",
+            help="Ops that are built hold PTX too: GPUs newer than the newest run them.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
     cuda_compat: Annotated[
         bool,
         typer.Option(
@@ -212,6 +220,7 @@ class Selectors:
             mirrors=_mirrors(self.mirror or [], catalog, table),
             trusts_catalog=trusts_catalog,
             forward_compatibility=self.cuda_compat or bool(table.cuda_compat),
+            with_ptx=self.ptx or bool(table.ptx),
             may_patch=patches is not False,
             patches=tuple(self.patch or table.patch),
         )

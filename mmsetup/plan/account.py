@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from mmsetup.binary.architectures import capability
 from mmsetup.catalog import Family, IndexFile, Page, Source
 from mmsetup.catalog.addresses import shown
 from mmsetup.plan.builds import DEFAULT_INDEX
@@ -18,6 +19,7 @@ from mmsetup.plan.offers import Offers, wheel_on
 from mmsetup.plan.patching import applied, idle
 from mmsetup.plan.selection import torch_addresses
 from mmsetup.plan.situation import Situation
+from mmsetup.plan.toolkits import nvcc_for
 from mmsetup.plan.vendor import vendor_notes
 
 __all__ = ["account", "requirements"]
@@ -27,13 +29,13 @@ _MOST_REJECTIONS = 48
 
 def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, ...]) -> Plan:
     """Make the plan of the chosen set."""
-    family = situation.family
+    family, ops = situation.family, _ops_origin(best, situation)
     return Plan(
         family=family.name,
         python=best.build.python,
         interpreter=best.build.interpreter,
         variant=best.build.variant,
-        ops=_ops_origin(best, situation),
+        ops=ops,
         choices=tuple(_choices(best, situation)),
         bounds=tuple(
             Bound(requirement, found.id, found.effect, found.source[0])
@@ -43,7 +45,7 @@ def account(best: Candidate, situation: Situation, rejections: tuple[Rejection, 
         sources=tuple(_reports(best, situation)),
         rejections=rejections[:_MOST_REJECTIONS],
         cautions=tuple(found.effect for found in best.breaks if found.caution),
-        notes=tuple(_notes(best, situation)),
+        notes=tuple(_notes(best, situation, ops)),
         proof=best.proof.source if best.proof else "",
         catalog_digest=situation.catalog.digest,
         brings=tuple(_brought(best, situation)),
@@ -64,9 +66,21 @@ def _ops_origin(best: Candidate, situation: Situation) -> OpsOrigin:
         return OpsOrigin("prebuilt", best.offer.source, page=shown(best.offer.page))
     offers = Offers(situation)
     page = next((pages[0] for pages in offers.wanted(best.build)), "")
-    architectures = tuple(sorted(situation.architectures))
-    with_cuda = bool(situation.gpus) and best.build.variant != "cpu"
-    return OpsOrigin("built", SDIST, with_cuda, architectures if with_cuda else (), shown(page))
+    if not situation.gpus or best.build.variant == "cpu":
+        return OpsOrigin("built", SDIST, page=shown(page))
+    machine_code = sorted(situation.architectures, key=capability)
+    ptx = machine_code[-1:] if situation.request.with_ptx else []
+    cuda = cuda_of(best.build.variant)
+    nvcc = nvcc_for(cuda, machine_code, situation.machine, situation.catalog, platform=situation.platform)
+    return OpsOrigin(
+        "built",
+        SDIST,
+        with_cuda=True,
+        architectures=(*machine_code, *(newest.replace("sm_", "compute_") for newest in ptx)),
+        page=shown(page),
+        nvcc=nvcc.words(cuda),
+        nvcc_wheels=nvcc.requirements,
+    )
 
 
 def _choices(best: Candidate, situation: Situation) -> Iterator[Choice]:
@@ -199,7 +213,7 @@ def _follows(best: Candidate, situation: Situation, source: Source) -> str:
     return f"torch is taken from the {DEFAULT_INDEX}"
 
 
-def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
+def _notes(best: Candidate, situation: Situation, ops: OpsOrigin) -> Iterator[str]:
     machine, build = situation.machine, best.build
     if best.proof is None:
         yield "this set passes every rule, but it was not trained before mmsetup was released"
@@ -213,6 +227,8 @@ def _notes(best: Candidate, situation: Situation) -> Iterator[str]:
             yield f"no Python {wanted} is here: uv fetches one"
         else:
             yield f"no Python {wanted} is here, and uv has none: pyenv install {build.python}"
+    if ops.nvcc:
+        yield f"the ops are compiled for {', '.join(ops.architectures) or 'GPUs'} by the {ops.nvcc}"
     yield from _of_gpus(best, situation)
     if machine.os.wsl:
         yield "under WSL the driver is that of Windows: its version was compared with Windows' minimums"

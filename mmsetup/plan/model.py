@@ -80,7 +80,10 @@ class OpsOrigin:
     """How the compiled ops come to be: ``prebuilt`` from a source, or ``built`` from the source distribution.
 
     ``with_cuda`` tells whether a build compiles its CUDA kernels; ``architectures`` are those it compiles
-    for. ``page`` is the address of the index page for the pair, whether or not the ops come from it.
+    for: machine code for ``sm_90``, PTX for ``compute_90``. ``page`` is the address of the index page for the
+    pair, whether or not the ops come from it. ``nvcc`` names in a line the nvcc that such a build runs, and
+    ``nvcc_wheels`` are the requirements of the build environment that bring it, where no toolkit of the
+    machine has it.
     """
 
     kind: str
@@ -88,6 +91,8 @@ class OpsOrigin:
     with_cuda: bool = False
     architectures: tuple[str, ...] = ()
     page: str = ""
+    nvcc: str = ""
+    nvcc_wheels: tuple[str, ...] = ()
 
     @property
     def is_built(self) -> bool:

@@ -330,6 +330,7 @@ def command_for(request: Request, machine: Machine) -> str:
         ("--no-patches", not request.may_patch),
         ("--offline", request.offline),
         ("--cuda-compat", request.forward_compatibility),
+        ("--ptx", request.with_ptx),
     ):
         if is_set:
             words.append(option)

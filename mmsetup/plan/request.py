@@ -38,7 +38,8 @@ class Request:
 
     ``accepts_cautions``: a set with a known weakness will do, though neither its torch nor its Python was
     asked for. ``trusts_catalog``: a page that was not read is taken for what the catalogue says of it.
-    ``forward_compatibility``: NVIDIA's package ``cuda-compat`` is, or will be, on the machine. ``patches``
+    ``forward_compatibility``: NVIDIA's package ``cuda-compat`` is, or will be, on the machine. ``with_ptx``:
+    ops that are built hold PTX for the newest of its GPUs as well. ``patches``
     names those that are applied only when they are asked for; ``may_patch`` lets ops be built that need
     others.
     """
@@ -58,6 +59,7 @@ class Request:
     accepts_cautions: bool = False
     trusts_catalog: bool = False
     forward_compatibility: bool = False
+    with_ptx: bool = False
     may_patch: bool = True
     patches: tuple[str, ...] = ()
 

@@ -15,12 +15,13 @@ from operator import attrgetter
 
 from packaging.version import Version
 
-from mmsetup.binary.architectures import capability, runs_on
-from mmsetup.catalog.model import ToolkitLimits, TorchArchitectures, parsed
+from mmsetup.binary.architectures import runs_on
+from mmsetup.catalog.model import TorchArchitectures
 from mmsetup.plan.builds import TorchBuild, is_usable
 from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.offers import wheel_on
 from mmsetup.plan.situation import Situation, host_of
+from mmsetup.plan.toolkits import nvcc_for
 from mmsetup.probe.machine import Gpu
 
 __all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "UNUSED_GPU", "BuildRule", "Judge", "torch_page"]
@@ -209,67 +210,18 @@ def _build(candidate: Candidate, situation: Situation) -> str | None:
     if situation.request.sources:
         return f"prebuilt ops from {' or '.join(situation.request.sources)} were asked for"
     if situation.gpus and candidate.build.variant != "cpu":
-        cuda, catalog, machine = cuda_of(candidate.build.variant), situation.catalog, situation.machine
-        kits = tuple(kit.version for kit in machine.toolkits if kit.nvcc is not None)
-        # Where none was found, the build says so before it begins.
-        compiler = next((tool.version for tool in machine.compilers if tool.name == "g++"), "")
-        wanted = situation.architectures
-        return _nvcc(cuda.major, kits, wanted, compiler, catalog.toolkit_limits) or _extensions(
+        wanted, catalog = situation.architectures, situation.catalog
+        nvcc = nvcc_for(
+            cuda_of(candidate.build.variant),
+            wanted,
+            situation.machine,
+            catalog,
+            platform=situation.platform,
+        )
+        return nvcc.refusal or _extensions(
             candidate.build.release.version, wanted, catalog.torch_architectures
         )
     return None
-
-
-@lru_cache(maxsize=256)
-def _nvcc(
-    wanted: int,
-    versions: tuple[str, ...],
-    architectures: tuple[str, ...],
-    compiler: str,
-    limits: tuple[ToolkitLimits, ...],
-) -> str | None:
-    """Say why none of these toolkits compiles for all architectures with this version of g++."""
-    kits = [parsed(version) for version in versions]
-    able = fitting = [kit for kit in kits if kit.major == wanted]
-    if not fitting:
-        named = ", ".join(f"CUDA {major}" for major in sorted({kit.major for kit in kits})) or "none"
-        return f"building CUDA ops needs an nvcc of CUDA {wanted}, here is {named}"
-    for architecture in architectures:
-        able = [kit for kit in able if _compiles(kit, architecture, limits)]
-        if not able:
-            known = ", ".join(map(str, fitting))
-            return f"the nvcc of CUDA {known} that is here does not compile for {architecture}"
-    refusals = [_gcc(kit, compiler, limits) for kit in able]
-    return None if None in refusals else refusals[-1]
-
-
-def _compiles(kit: Version, architecture: str, known: tuple[ToolkitLimits, ...]) -> bool:
-    """Tell whether a toolkit knows an architecture; one that the catalogue does not know may do so."""
-    limits = _limits(kit, known)
-    if limits is None:
-        return True
-    reach = capability(limits.lowest) <= capability(architecture) <= capability(limits.highest)
-    return reach and architecture not in limits.lacks
-
-
-def _gcc(kit: Version, compiler: str, known: tuple[ToolkitLimits, ...]) -> str | None:
-    """Say why a toolkit does not take a g++: torch refuses it before nvcc does."""
-    limits = _limits(kit, known)
-    if limits is None or not compiler:
-        return None
-    major = parsed(compiler).major
-    if limits.gcc is not None and major > limits.gcc:
-        taken, other = f"up to {limits.gcc}", f"g++ {limits.gcc} or older"
-    elif limits.gcc_minimum is not None and major < limits.gcc_minimum:
-        taken, other = f"from {limits.gcc_minimum} on", f"g++ {limits.gcc_minimum} or newer"
-    else:
-        return None
-    return f"the nvcc of CUDA {kit} takes gcc {taken}, here is g++ {compiler}: put {other} first on PATH"
-
-
-def _limits(kit: Version, known: tuple[ToolkitLimits, ...]) -> ToolkitLimits | None:
-    minor = parsed(f"{kit.major}.{kit.minor}")
-    return next((limits for limits in known if limits.first <= minor <= limits.last), None)
 
 
 @lru_cache(maxsize=256)

@@ -29,6 +29,7 @@ build = false
 prebuilt = true
 offline = true
 cuda-compat = false
+ptx = true
 mirror = "https://mirror.test/openmmlab"
 
 [tool.mmsetup.mirrors]
@@ -37,7 +38,7 @@ pytorch = "https://mirror.test/whl"
 
 KEYS = (
     "family, python, torch, cuda, driver, glibc, platform, with, without, source, gpu, build, prebuilt, "
-    "offline, cuda-compat, mirror, mirrors"
+    "offline, cuda-compat, ptx, patch, patches, mirror, mirrors"
 )
 
 
@@ -74,6 +75,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         prebuilt=True,
         offline=True,
         cuda_compat=False,
+        ptx=True,
         mirror="https://mirror.test/openmmlab",
         mirrors={"pytorch": "https://mirror.test/whl"},
         path=path,
@@ -197,7 +199,7 @@ def test_beside_a_lockfile_holds_what_says_how_to_come_by_the_files(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("key", ["offline", "cuda-compat"])
+@pytest.mark.parametrize("key", ["offline", "cuda-compat", "ptx"])
 def test_what_is_true_or_false_is_no_text(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, f'[tool.mmsetup]\n{key} = "yes"\n')
     with pytest.raises(RequestError) as caught:

@@ -100,6 +100,7 @@ def test_every_wish_reaches_the_request(catalog: Catalog) -> None:
         mirror=["onedl=https://one.test"],
         offline=True,
         cuda_compat=True,
+        ptx=True,
     )
     assert chosen.request(catalog, trusts_catalog=True) == Request(
         family="mmcv",
@@ -113,6 +114,7 @@ def test_every_wish_reaches_the_request(catalog: Catalog) -> None:
         mirrors={"onedl": "https://one.test"},
         offline=True,
         forward_compatibility=True,
+        with_ptx=True,
         trusts_catalog=True,
     )
 
@@ -369,7 +371,7 @@ def test_every_option_has_its_help() -> None:
             "--build",
             "--no-build",
         ),
-        *("--prebuilt", "--no-prebuilt", "--source", "--mirror", "--offline"),
+        *("--prebuilt", "--no-prebuilt", "--source", "--mirror", "--offline", "--ptx"),
         *("--gpu", "--driver", "--cuda-compat", "--glibc", "--platform"),
     ):
         assert f"{option} " in done.output

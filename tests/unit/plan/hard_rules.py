@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from raw_catalog import (
@@ -196,7 +197,8 @@ class HardRules:
             yield "prebuilt ops of a source were asked for"
         if self.platform != "linux-x86_64":
             yield "builds are for Linux on x86-64"
-        if found.uses_gpus and not any(self._compiles(kit, found) for kit in self.machine.toolkits):
+        kits = [*self.machine.toolkits, *self._in_wheels(found)] if found.uses_gpus else []
+        if found.uses_gpus and not any(self._compiles(kit, found) for kit in kits):
             yield f"no nvcc builds for {found.variant} and these GPUs with the g++ that is here"
         for gpu in found.served if found.uses_gpus else ():
             if gpu.architecture and gpu.architecture not in self._built_by(found.torch):
@@ -217,6 +219,15 @@ class HardRules:
             for row in self.data["drivers"]["limits"]
             if parsed(row["first"]).release <= version.release[:2] <= parsed(row["last"]).release
         )
+
+    def _in_wheels(self, found: Combination) -> Iterator[Toolkit]:
+        wanted = cuda_of(found.variant)
+        for row in self.data["drivers"]["toolkit_wheels"]:
+            if (
+                parsed(row["first"]) <= parsed(wanted) <= parsed(row["last"])
+                and self.platform in row["platforms"]
+            ):
+                yield Toolkit(Path("wheels"), str(wanted), Path("nvcc"))
 
     def _takes_gcc(self, row: Entry) -> bool:
         here = [int(tool.version.split(".")[0]) for tool in self.machine.compilers if tool.name == "g++"]

@@ -212,9 +212,16 @@ def test_an_rtx_5090_gets_mmcv_full_built_where_nvcc_is(catalog: Catalog) -> Non
     found = made(catalog, machine, torch="2.9")
     assert (found.ops.kind, found.ops.with_cuda, found.ops.architectures) == ("built", True, ("sm_120",))
     assert found.variant.startswith("cu13")
-    assert found.cautions
+    assert found.ops.nvcc == "nvcc of CUDA 13.0 in /usr/local/cuda-13.0"
+    assert found.ops.nvcc_wheels == ()
+
+
+def test_an_rtx_5090_gets_mmcv_full_built_by_wheels_of_nvcc(catalog: Catalog) -> None:
+    found = made(catalog, on("sm_120"), torch="2.9")
+    assert (found.ops.kind, found.ops.with_cuda, found.ops.architectures) == ("built", True, ("sm_120",))
+    assert "nvidia-cuda-nvcc==13.0.*" in found.ops.nvcc_wheels
     with pytest.raises(NoPlanError):
-        made(catalog, replace(machine, toolkits=()), torch="2.9")
+        made(catalog, on("sm_120"), torch="2.9", cuda="cu128")
 
 
 def test_torch_1_12_1_reads_the_page_of_1_12_0(catalog: Catalog) -> None:

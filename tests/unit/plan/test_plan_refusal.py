@@ -24,6 +24,7 @@ from mmsetup.probe.machine import Gpu, Libc, Machine
 
 Refused = Callable[..., NoPlanError]
 NEW = driver("580.95.05")
+BEFORE_WHEELS = driver("570.124.06")
 WEAK = {"gpus": gpus("sm_90"), "driver": NEW, "toolkits": (toolkit("12.4"),), "may_use_prebuilt": False}
 A100 = (Gpu(0, "NVIDIA A100-SXM4-80GB", "sm_80", 80 << 30),)
 KINDS = {
@@ -65,7 +66,7 @@ def ways(error: NoPlanError) -> list[str]:
     ("told", "kind"),
     [
         ({"family": "onedl", "python": "3.9"}, "less"),
-        ({"gpus": gpus("sm_86"), "driver": NEW, "may_use_prebuilt": False}, "nvcc"),
+        ({"gpus": gpus("sm_86"), "driver": BEFORE_WHEELS, "may_use_prebuilt": False}, "nvcc"),
         ({"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "toolkits": (toolkit("11.7"),)}, "driver"),
         (WEAK, "weakness"),
         (WEAK, "family"),
@@ -83,7 +84,7 @@ def test_each_kind_of_way_out(refused: Refused, told: dict[str, Any], kind: str)
     "told",
     [
         WEAK,
-        {"gpus": gpus("sm_120"), "driver": NEW},
+        {"gpus": gpus("sm_120"), "driver": BEFORE_WHEELS},
         {"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "torch": "1.13", "python": "3.10"},
         {"libc": Libc("glibc", "2.2"), "family": "mmcv", "torch": "2.1"},
     ],
@@ -131,7 +132,7 @@ def test_wishes_that_are_too_much_together_are_named_together(refused: Refused) 
 def test_what_was_asked_for_stands_in_the_message(refused: Refused) -> None:
     error = refused(python="3.13", torch="2.6", cuda="cpu", wanted=("mmdet==2.28.2",))
     assert str(error).endswith("with Python 3.13, torch 2.6, CUDA cpu, mmdet==2.28.2")
-    assert str(refused(gpus=gpus("sm_120"), driver=NEW)).endswith("fits this machine")
+    assert str(refused(gpus=gpus("sm_120"), driver=BEFORE_WHEELS)).endswith("fits this machine")
 
 
 def test_the_driver_that_would_do_is_written_as_nvidia_does(refused: Refused) -> None:
@@ -141,13 +142,13 @@ def test_the_driver_that_would_do_is_written_as_nvidia_does(refused: Refused) ->
 
 
 def test_the_nvcc_that_would_do_compiles_for_the_gpu(refused: Refused) -> None:
-    error = refused(gpus=gpus("sm_86"), driver=NEW, may_use_prebuilt=False)
+    error = refused(gpus=gpus("sm_86"), driver=BEFORE_WHEELS, may_use_prebuilt=False)
     (line,) = [line for line in error.evidence if line.startswith("with an nvcc")]
     assert line.startswith(
         "with an nvcc of CUDA 11.7 this fits: Python 3.10, torch 1.13.1 cu117, mmcv-full 1.7.2"
     )
-    error = refused(gpus=gpus("sm_120"), driver=NEW)
-    assert error.remedy.startswith("apt-get install cuda-nvcc-13-0 && mmsetup plan --torch 2.")
+    error = refused(gpus=gpus("sm_120"), driver=BEFORE_WHEELS)
+    assert error.remedy.startswith("apt-get install cuda-nvcc-12-8 && mmsetup plan")
 
 
 def test_a_way_out_that_changes_nothing_is_none(refused: Refused) -> None:
@@ -226,7 +227,7 @@ def planned_by(
         {"python": "3.13", "family": "mmcv", "may_use_prebuilt": False},
         {"cuda": "cu121", "python": "3.13"},
         WEAK,
-        {"gpus": gpus("sm_120"), "driver": NEW},
+        {"gpus": gpus("sm_120"), "driver": BEFORE_WHEELS},
         {"gpus": gpus("sm_30"), "driver": NEW},
         {"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "toolkits": (toolkit("11.7"),)},
         {"gpus": gpus("sm_80"), "driver": driver("470.82.01"), "family": "mmcv", "cuda": "cu121"},

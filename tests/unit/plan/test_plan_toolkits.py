@@ -117,3 +117,67 @@ def test_trying_everything_finds_no_such_build_either(machine: Machine, torch: s
     assert found(machine, request, data) is None
     able = replace(machine, gpus=gpus("sm_86"), compilers=(compiler("11.4.0"),))
     assert found(able, request, data) is not None
+
+
+# Which nvcc it is ---------------------------------------------------------------------------------------------
+
+NEW = "580.95.05"
+
+
+@pytest.mark.parametrize(
+    ("kits", "chosen"),
+    [
+        (("12.4", "13.0", "13.2"), "nvcc of CUDA 13.0 in /usr/local/cuda-13.0"),
+        (("13.2", "13.0"), "nvcc of CUDA 13.0 in /usr/local/cuda-13.0"),
+        (("13.2",), "nvcc of CUDA 13.0 from the wheels "),
+        (("12.9",), "nvcc of CUDA 13.0 from the wheels "),
+        ((), "nvcc of CUDA 13.0 from the wheels "),
+    ],
+)
+def test_the_cuda_of_torch_comes_before_what_the_variables_name(
+    built: Planned, kits: tuple[str, ...], chosen: str
+) -> None:
+    plan = built(on("sm_90", *kits, version=NEW), cuda="cu130", torch="2.11", family="onedl")
+    assert plan.ops.nvcc.startswith(chosen)
+    assert bool(plan.ops.nvcc_wheels) == ("wheels" in chosen)
+    assert any(chosen in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("kits", "chosen"),
+    [
+        (("12.9", "12.4"), "12.4"),
+        (("12.9", "12.6", "12.2"), "12.2"),
+        (("12.9", "12.6"), "12.6"),
+    ],
+)
+def test_where_there_are_no_wheels_the_nearest_older_nvcc_is_taken(
+    built: Planned, kits: tuple[str, ...], chosen: str
+) -> None:
+    plan = built(on("sm_86", *kits, version=NEW), cuda="cu124", torch="2.4", family="mmcv")
+    assert plan.ops.nvcc == f"nvcc of CUDA {chosen} in /usr/local/cuda-{chosen}"
+    assert plan.ops.nvcc_wheels == ()
+
+
+def test_a_toolkit_without_nvcc_is_none(built: Planned) -> None:
+    machine = replace(on("sm_90", version=NEW), toolkits=(toolkit("13.0", nvcc=False),))
+    assert built(machine, cuda="cu130", torch="2.11", family="onedl").ops.nvcc_wheels
+
+
+def test_wheels_bring_no_gcc_and_are_bound_by_it_too(planned: Planned) -> None:
+    told = reasons(
+        planned, on("sm_90", gxx="16.1.0", version=NEW), cuda="cu130", torch="2.11", family="onedl"
+    )
+    assert "the nvcc of CUDA 13.0 takes gcc up to 15, here is g++ 16.1.0" in told
+
+
+def test_wheels_are_for_no_other_platform(planned: Planned, catalog: Catalog) -> None:
+    (row,) = catalog.toolkit_wheels
+    assert row.platforms == ("linux-x86_64",)
+
+
+def test_ptx_on_request_is_that_of_the_newest_gpu(built: Planned) -> None:
+    machine = replace(on("sm_120", version=NEW), gpus=gpus("sm_120", "sm_90"))
+    wishes = {"cuda": "cu130", "torch": "2.11", "family": "onedl"}
+    assert built(machine, **wishes).ops.architectures == ("sm_90", "sm_120")
+    assert built(machine, with_ptx=True, **wishes).ops.architectures == ("sm_90", "sm_120", "compute_120")
