@@ -16,7 +16,16 @@ _SOURCE = re.compile(r"\S+\.(?:c|cc|cpp|cxx|cu)(?=\s|$)")
 _DEBUG = re.compile(r"-g(?!0$)(?:\d|gdb\d?|dwarf.*|stabs.*|split.*)?$")
 _CAUSES = (
     (
-        re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted"),
+        re.compile(r"^a compiler ran out of memory though it ran alone"),
+        "the compiler ran out of memory, even with one at a time (MAX_JOBS=1)",
+        "free memory or add swap  # one g++ takes up to 2 GB, one nvcc up to 3 GB",
+    ),
+    (
+        re.compile(
+            r"Killed signal terminated program|\bKilled \(program|(terminated with|died due to) signal 9\b"
+            r"|out of memory|virtual memory exhausted|Memory allocation failure|std::bad_alloc"
+            r"|Cannot allocate memory"
+        ),
         "the compiler ran out of memory",
         "export MAX_JOBS=1  # lets one compiler run at a time",
     ),

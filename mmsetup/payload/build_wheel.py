@@ -31,10 +31,12 @@ def main(argv):
     signal.signal(signal.SIGTERM, end_children)
     for variables in configurations():
         variables.update(without_debug(variables, order["flags"]))
-    if order["units"] is not None:
-        from unit_build import compile_together
+    import unit_build
 
-        compile_together(order["units"])
+    if order["units"] is None:
+        unit_build.compile_apart()
+    else:
+        unit_build.compile_together(order["units"])
     sys.argv = ["setup.py", "--no-user-cfg", "bdist_wheel", "--dist-dir", out]
     sys.path[0] = os.getcwd()
     runpy.run_path("setup.py", run_name="__main__")

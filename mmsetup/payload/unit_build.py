@@ -3,6 +3,9 @@
 ``setuptools``' ``build_extension`` is called with other sources than setup.py named: units that include them.
 When a unit does not compile, the files in which the compiler found errors become a unit of their own, and
 what fails again is compiled as setup.py meant it. What was compiled already is not compiled again.
+
+Where a compiler dies of memory while several run, the build goes on with one at a time; this holds for
+extensions whose files are compiled alone as well.
 """
 
 import json
@@ -15,14 +18,19 @@ from contextlib import contextmanager
 
 import unit_plan
 
-__all__ = ["Units", "compile_together"]
+__all__ = ["Units", "compile_apart", "compile_together"]
 
 _FEWEST = 3
 _LINES_KEPT = 20000
 _FAILED = re.compile(r"^FAILED: (?:\[code=\S+\] )?(.+?)\s*$")
 _INCLUDED = re.compile(r"^(?:In file included|\s+) from (.+?):\d+")
 _WHERE = re.compile(r"^(\S.*?):\d+(?::\d+)?: (?:fatal )?(error|note)\b(.*)")
-_MEMORY = re.compile(r"Killed signal terminated program|out of memory|virtual memory exhausted")
+# What g++, ld, nvcc and its ptxas print; mmsetup.build.log knows the same.
+_MEMORY = re.compile(
+    r"Killed signal terminated program|\bKilled \(program|(terminated with|died due to) signal 9\b"
+    r"|out of memory|virtual memory exhausted|Memory allocation failure|std::bad_alloc"
+    r"|Cannot allocate memory"
+)
 
 
 def compile_together(order):
@@ -37,21 +45,46 @@ def compile_together(order):
 
     def build_extension(command, extension):
         if sum(map(unit_plan.is_shared, extension.sources)) < _FEWEST:
-            return plain(command, extension)
+            return _until_nothing_helps(plain, command, extension)
         units = Units(extension.sources, order, os.getcwd())
         extension.include_dirs = [unit_plan.write_headers(os.getcwd()), *extension.include_dirs]
         say("compiling %d files in %d units" % (len(extension.sources), len(units.paths())))
-        while True:
-            extension.sources = units.paths()
-            with heard() as lines:
-                try:
-                    return plain(command, extension)
-                except Exception:  # torch raises RuntimeError, distutils several of its own
-                    failure = sys.exc_info()[1]
-            if not units.split(list(lines)):
-                raise failure
+        return _until_nothing_helps(plain, command, extension, units)
 
     build_ext.build_extension = build_extension
+
+
+def compile_apart():
+    """From now on compile extensions as setup.py says, but for the number of compilers at once."""
+    from setuptools.command.build_ext import build_ext
+
+    plain = build_ext.build_extension
+    build_ext.build_extension = lambda command, extension: _until_nothing_helps(plain, command, extension)
+
+
+def _until_nothing_helps(plain, command, extension, units=None):
+    while True:
+        if units is not None:
+            extension.sources = units.paths()
+        with heard() as lines:
+            try:
+                return plain(command, extension)
+            except Exception:  # torch raises RuntimeError, distutils several of its own
+                failure = sys.exc_info()[1]
+        said = list(lines)
+        if not lower_jobs(said) and (units is None or not units.split(said)):
+            if any(map(_MEMORY.search, said)):
+                print("a compiler ran out of memory though it ran alone", flush=True)
+            raise failure
+
+
+def lower_jobs(lines):
+    """Let compilers run one at a time after one died of memory beside others; tell whether that is new."""
+    if os.environ.get("MAX_JOBS") == "1" or not any(map(_MEMORY.search, lines)):
+        return False
+    os.environ["MAX_JOBS"] = "1"
+    say("a compiler ran out of memory: going on with one at a time")
+    return True
 
 
 class Units:
@@ -65,7 +98,6 @@ class Units:
         self._bare.sort(key=lambda path: -os.path.getsize(os.path.join(root, path)))
         self._number = 0
         self.clashes = []
-        self.jobs_lowered = False
         read = [unit_plan.Source(path, self._text(path)) for path in sources if unit_plan.is_shared(path)]
         for unit in unit_plan.arrange(read, order["jobs"], order["apart"]):
             self._add(unit)
@@ -87,13 +119,8 @@ class Units:
             return False
         if not units:
             return False
-        if not self.jobs_lowered and any(map(_MEMORY.search, lines)):
-            self.jobs_lowered = True
-            os.environ["MAX_JOBS"] = "1"
-            say("a compiler ran out of memory: going on with one at a time")
-        else:
-            for path in units:
-                self._divide(path, lines)
+        for path in units:
+            self._divide(path, lines)
         self._tell()
         return True
 
@@ -112,6 +139,9 @@ class Units:
                 partners.append(source)
         if not culprits or len(set(culprits)) == len(unit):
             self._bare += [source.path for source in unit]
+            if any(map(_MEMORY.search, lines)):
+                say("%s takes too much memory: its files are compiled one by one" % os.path.basename(path))
+                return
             say("%s does not compile: its files are compiled one by one" % os.path.basename(path))
             self._remember(unit, (), says)
             return
@@ -140,7 +170,6 @@ class Units:
             "units": [[source.path for source in unit] for unit in self._units.values()],
             "alone": self._bare,
             "clashes": self.clashes,
-            "jobs_lowered": self.jobs_lowered,
         }
         with open(self._report, "w", encoding="utf-8") as file:
             json.dump(found, file, indent=1)

@@ -53,6 +53,11 @@ def test_what_is_wrong_with_flags(arguments, fault):
     ("line", "cause", "remedy"),
     [
         ("c++: fatal error: Killed signal terminated program cc1plus", "out of memory", "MAX_JOBS=1"),
+        (
+            "a compiler ran out of memory though it ran alone",
+            "even with one at a time (MAX_JOBS=1)",
+            "add swap",
+        ),
         ("a.cpp:1:10: fatal error: Python.h: No such file or directory", "headers", "python3-dev"),
         ("/tmp/x.o: No space left on device", "disk is full", "MMSETUP_CACHE_DIR"),
         ("ModuleNotFoundError: No module named 'pkg_resources'", "pkg_resources", "setuptools<81"),

@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from mmsetup.build.log import diagnose
+
 NAMES = [f"csrc/f{n}.cpp" for n in range(6)]
 
 
@@ -103,11 +105,37 @@ def test_what_is_no_error_of_a_compiler_is_not_tried_again(units, lines):
     assert not units.split(lines)
 
 
-def test_a_compiler_that_dies_of_memory_lowers_the_jobs_once(units, tmp_path):
-    first, before = units.paths()[0], units.paths()
-    lines = [*failure(first, root=tmp_path), "c++: fatal error: Killed signal terminated program cc1plus"]
-    assert units.split(lines)
-    assert (os.environ["MAX_JOBS"], units.paths()) == ("1", before)
-    assert units.split(lines)
-    assert first not in units.paths()
-    assert not units.split(failure("csrc/f1.cpp", root=tmp_path) + lines[-1:])
+DEATHS = [
+    "g++: fatal error: Killed signal terminated program cc1plus",
+    "c++: internal compiler error: Killed (program cc1plus)",
+    "cc1plus: out of memory allocating 8032 bytes after a total of 13688832 bytes",
+    "virtual memory exhausted: Cannot allocate memory",
+    "collect2: fatal error: ld terminated with signal 9 [Killed]",
+    "nvcc error   : 'cicc' died due to signal 9 (Kill signal)",
+    "stl_iterator_base_funcs.h(189): catastrophic error: out of memory",
+    "ptxas fatal   : Memory allocation failure",
+]
+
+
+@pytest.mark.parametrize("line", DEATHS)
+def test_a_compiler_that_dies_of_memory_lowers_the_jobs_once(module, monkeypatch, line):
+    monkeypatch.setenv("MAX_JOBS", "2")
+    assert module.lower_jobs(["before", line])
+    assert os.environ["MAX_JOBS"] == "1"
+    assert not module.lower_jobs(["before", line])
+    assert "out of memory" in diagnose([line])[0]
+
+
+def test_what_does_not_die_of_memory_leaves_the_jobs_alone(module, monkeypatch):
+    monkeypatch.setenv("MAX_JOBS", "2")
+    assert not module.lower_jobs(["f1.cpp:3:1: error: 'memory' was not declared", "ninja: build stopped"])
+    assert os.environ["MAX_JOBS"] == "2"
+
+
+def test_a_unit_that_takes_too_much_memory_is_no_clash(units, tmp_path, report):
+    first = units.paths()[0]
+    files = members(units, first)
+    assert units.split([*failure(first, root=tmp_path), DEATHS[0]])
+    assert set(files) <= set(units.paths())
+    assert json.loads(report.read_text())["clashes"] == []
+    assert not units.split([*failure("csrc/f1.cpp", root=tmp_path), DEATHS[0]])
