@@ -40,14 +40,14 @@ class Edit:
 class Patch:
     """A change to the source of some releases.
 
-    A break that names it is mended by it, and its condition is that of the break; one that is ``asked`` for
-    by name is applied then alone. ``admits`` gives, by module, the range that a gate enforces afterwards.
-    ``changes`` says what it changes and ``reason`` why, in a line each.
+    ``releases`` are, by distribution, the versions that it fits. A break that names it is mended by it, and
+    its condition is that of the break; one that is ``asked`` for by name is applied then alone. ``admits``
+    gives, by module, the range that a gate enforces afterwards. ``changes`` says what it changes and
+    ``reason`` why, in a line each.
     """
 
     name: str
-    distributions: tuple[str, ...]
-    versions: SpecifierSet
+    releases: Mapping[str, SpecifierSet]
     changes: str
     reason: str
     source: tuple[str, ...]
@@ -57,7 +57,8 @@ class Patch:
 
     def fits(self, distribution: str, version: Version) -> bool:
         """Tell whether it was written for a release."""
-        return distribution in self.distributions and self.versions.contains(version, prereleases=True)
+        versions = self.releases.get(distribution)
+        return versions is not None and versions.contains(version, prereleases=True)
 
     @property
     def sha256(self) -> str:
@@ -78,11 +79,13 @@ def patch(entry: Mapping[str, Any]) -> Patch:
     edits = tuple(map(_edit, entry["edits"]))
     if not edits:
         raise ValueError(f"{name} has no edits")
+    releases = {canonicalize_name(one): SpecifierSet(range_) for one, range_ in entry["releases"].items()}
+    if not releases:
+        raise ValueError(f"{name} names no releases")
     admits = entry.get("admits", {})
     found = Patch(
         name=name,
-        distributions=tuple(canonicalize_name(one) for one in texts(entry, "distributions")),
-        versions=SpecifierSet(text(entry, "versions")),
+        releases=releases,
         changes=text(entry, "changes"),
         reason=text(entry, "reason"),
         source=texts(entry, "source"),

@@ -24,14 +24,14 @@ def of_patches(catalog: Catalog) -> Iterator[str]:
         place = f"patches.toml: {one.name}"
         if one.asked == (one.name in naming):
             yield f"{place} is applied {'by a break and by name' if one.asked else 'by nothing'}"
-        if not one.asked and not ops.issuperset(one.distributions):
+        if not one.asked and not ops.issuperset(one.releases):
             yield f"{place} changes what is never built, and nobody has to ask for it"
         yield from (f"{place} {fault}" for fault in _of_releases(one, catalog))
         yield from (f"{place} {fault}" for fault in _of_gates(one, catalog))
 
 
 def _of_releases(one: Patch, catalog: Catalog) -> Iterator[str]:
-    for name in one.distributions:
+    for name in one.releases:
         versions = {
             version
             for family in catalog.families

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from mmsetup.build.recipe import UNITS, Recipe, key
 from mmsetup.catalog.patches import Edit, Patch
 
-PATCH = Patch("one", ("mmcv-full",), SpecifierSet(), "a", "b", ("c",), (Edit("setup.py", "1", "2"),))
+PATCH = Patch("one", {"mmcv-full": SpecifierSet()}, "a", "b", ("c",), (Edit("setup.py", "1", "2"),))
 CHANGES = {
     "distribution": "mmcv",
     "version": "1.7.1",
