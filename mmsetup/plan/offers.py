@@ -133,17 +133,19 @@ class Offers:
     def _from_page(
         self, source: Source, page: Page, build: TorchBuild, groups: list[WheelGroup]
     ) -> Iterator[Offer]:
-        seen: set[Version] = set()
+        chosen: dict[Version, tuple[bool, IndexFile]] = {}
         for listed, tags, file in self._wheels(page):
-            version = Version(listed.public)
-            if version in seen or not _is_for(listed, source, build):
+            version, names_it = Version(listed.public), _names_release(listed, build)
+            # Of two wheels of a version, that which names this very release of torch is the better one.
+            if version in chosen and (chosen[version][0] or not names_it):
                 continue
-            if _fits(tags, build.python, self._situation):
-                seen.add(version)
-                # A version that the catalogue does not know is made as its neighbours for that pair are.
-                known = (one for one in groups if version in one.versions)
-                group = next(known, groups[0] if groups else None)
-                yield Offer(source.name, version, page.url, file, group)
+            if _is_for(listed, source, build) and _fits(tags, build.python, self._situation):
+                chosen[version] = names_it, file
+        for version, (_, file) in chosen.items():
+            # A version that the catalogue does not know is made as its neighbours for that pair are.
+            known = (one for one in groups if version in one.versions)
+            group = next(known, groups[0] if groups else None)
+            yield Offer(source.name, version, page.url, file, group)
 
     def _from_catalog(
         self, source: Source, build: TorchBuild, groups: list[WheelGroup], address: str
@@ -243,6 +245,11 @@ def _is_for(listed: Version, source: Source, build: TorchBuild) -> bool:
     if source.fits == "release":
         return torch == build.release.version
     return torch.release[:2] == build.release.version.release[:2]
+
+
+def _names_release(listed: Version, build: TorchBuild) -> bool:
+    pair = _PAIR.fullmatch(listed.local or "")
+    return pair is not None and pair["torch"] == str(build.release.version)
 
 
 def _fits(tags: frozenset[Tag], python: str, situation: Situation) -> bool:

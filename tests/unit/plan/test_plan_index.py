@@ -199,6 +199,15 @@ def test_a_local_version_part_must_name_the_pair(found: Found, local: str, fits:
     assert f"mmcv-full==1.7.1{'+' + local if local else ''}" in answer.pip
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_of_wheels_of_one_version_that_for_the_very_release_of_torch_is_chosen(
+    found: Found, order: tuple[int, ...]
+) -> None:
+    files = [wheel(f"1.7.1{local}") for local in ("", "+pt1.13.0cu117", "+pt1.13.1cu117")]
+    answer = found(ask=Table({CU117: [files[n] for n in order]}, missing=None), **PAIR)
+    assert answer.plan.choice("mmcv-full").file == files[2]
+
+
 @pytest.mark.parametrize(
     ("torch", "local", "fits"),
     [
