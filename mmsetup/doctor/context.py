@@ -124,10 +124,15 @@ class Context:
         return next((place for place in places if place.is_dir()), None)
 
     def module_version(self, module: str) -> Version | None:
-        """Give the version that a package says it has, else that of the distribution that owns it."""
+        """Give the version that a package says it has, else that of the distribution that owns it.
+
+        That of a distribution may name a torch in its local part; of what gates read, no package says more
+        than the public one.
+        """
         folder = self.folder(module)
         literal = _literal_version(folder / "version.py") if folder else None
-        return literal or next((parsed(one.version) for one in self.owners(module)), None)
+        owned = next((parsed(one.version) for one in self.owners(module)), None)
+        return literal or (Version(owned.public) if owned is not None else None)
 
     @cached_property
     def operators(self) -> Operators | None:

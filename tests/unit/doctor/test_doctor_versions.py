@@ -67,6 +67,17 @@ def test_what_mmcv_says_of_itself_counts(site, examine):
     assert finding.message == "mmsegmentation 0.30.0 asserts mmcv >=1.3.13,<1.8.0, here is 2.1.0"
 
 
+def test_a_local_part_is_beyond_no_gate(site, errors):
+    gate = site.packages / "mmseg" / "__init__.py"
+    text = gate.read_text().replace("< mmcv_max_version", "<= mmcv_max_version")
+    gate.write_text(text.replace("MMCV_MAX = '1.8.0'", "MMCV_MAX = '1.7.2'"))
+    (site.packages / "mmcv" / "version.py").write_text("from somewhere import __version__\n")
+    site.change("mmcv-full", "1.7.2+pt1.13.1cu117", requires=["numpy", "yapf"])
+    assert errors(site) == []
+    site.change("mmcv-full", "1.7.3+pt1.13.1cu117", requires=["numpy", "yapf"])
+    assert errors(site) == ["MM401"]
+
+
 def test_a_gate_that_was_patched_away_is_none(site, errors):
     (site.packages / "mmseg" / "__init__.py").write_text("import mmcv\n")
     mmcv(site, "1.9.0")
