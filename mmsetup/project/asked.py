@@ -11,6 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from mmsetup.binary.local_version import labelled_pair
 from mmsetup.project.rules import Distribution, Rules
 
 __all__ = ["Asked", "cuda_of", "of_address", "of_conda", "of_requirement"]
@@ -41,7 +42,11 @@ class Asked:
 
 
 def of_requirement(words: str, rules: Rules) -> Iterator[Asked]:
-    """Read ``mmcv-full==1.5.3``, ``torch==1.11.0+cu113``, ``mmseg @ git+https://...@v0.30.0``."""
+    """Read ``mmcv-full==1.5.3``, ``torch==1.11.0+cu113``, ``mmseg @ git+https://...@v0.30.0``.
+
+    A local part that names a pair, as that of ``mmcv-full==1.7.2+pt1.13.1cu117``, asks for that torch and
+    CUDA, and not for a version of its own.
+    """
     words = _unquoted(words)
     if not words or len(words) > _LONGEST:
         return
@@ -59,9 +64,9 @@ def of_requirement(words: str, rules: Rules) -> Iterator[Asked]:
     known = rules.distribution(read.name)
     if known is None:
         return
-    yield Asked(known, read.specifier, str(read.marker or ""))
+    yield Asked(known, _without_label(read.specifier), str(read.marker or ""))
     for specifier in read.specifier:
-        yield from cuda_of(specifier.version.partition("+")[2], rules)
+        yield from _of_local(specifier.version.partition("+")[2], rules)
 
 
 def of_conda(words: str, rules: Rules) -> Iterator[Asked]:
@@ -110,7 +115,8 @@ def of_address(address: str, rules: Rules) -> Iterator[Asked]:
             return
         known = rules.distribution(name)
         if known is not None:
-            yield Asked(known, SpecifierSet(f"=={version}"))
+            yield Asked(known, _without_label(SpecifierSet(f"=={version}")))
+            yield from _of_pair(version.local or "", rules)
         return
     repository = _REPOSITORY.search(address)
     known = rules.repositories.get(repository[1].lower()) if repository else None
@@ -124,6 +130,27 @@ def cuda_of(variant: str, rules: Rules) -> Iterator[Asked]:
     if re.fullmatch(r"cu\d{2,3}", variant):
         version = f"{variant[2:-1]}.{variant[-1]}"
         yield Asked(rules.distributions["cuda"], SpecifierSet(f"=={version}"))
+
+
+def _of_local(local: str, rules: Rules) -> Iterator[Asked]:
+    yield from _of_pair(local, rules)
+    yield from cuda_of(local, rules)
+
+
+def _of_pair(local: str, rules: Rules) -> Iterator[Asked]:
+    named = labelled_pair(local)
+    if named is not None:
+        yield Asked(rules.distributions["torch"], SpecifierSet(f"=={named[0]}"))
+        yield from cuda_of(named[1], rules)
+
+
+def _without_label(asked: SpecifierSet) -> SpecifierSet:
+    """Give the versions that are asked for without a local part that names a pair."""
+    lines = []
+    for specifier in asked:
+        version, _, local = specifier.version.partition("+")
+        lines.append(f"{specifier.operator}{version}" if labelled_pair(local) else str(specifier))
+    return SpecifierSet(",".join(lines))
 
 
 def _unquoted(words: str) -> str:

@@ -46,6 +46,16 @@ def told(folder: Path, name: str, content: str) -> ProjectWish:
             "mmcv-full @ https://download.openmmlab.com/mmcv/dist/cu113/torch1.11.0/mmcv_full-1.5.3-cp38-cp38-manylinux1_x86_64.whl",
             ["torch==1.11.*", "cuda==11.3", "mmcv-full==1.5.3"],
         ),
+        (
+            "requirements.txt",
+            "mmcv-full==1.7.2+pt1.13.1cu117\n",
+            ["mmcv-full==1.7.2", "torch==1.13.1", "cuda==11.7"],
+        ),
+        (
+            "requirements.txt",
+            "mmcv-full @ file:///w/mmcv_full-1.7.2%2Bpt1.13.1cpu-cp310-cp310-manylinux_2_34_x86_64.whl\n",
+            ["mmcv-full==1.7.2", "torch==1.13.1"],
+        ),
         ("requirements.txt", "mmsegmentation==$VERSION\nnumpy<2\n???\n", []),
         (
             "setup.py",
