@@ -11,50 +11,34 @@ The same input gives the same bytes. Format: the binary distribution format (PEP
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import json
 import re
 import zipfile
-import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import IO
 from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
 from mmsetup import __version__
 from mmsetup.binary import floors
-from mmsetup.binary.archive import damaged
 from mmsetup.binary.local_version import labelled_pair, pair_label
 from mmsetup.binary.wheel import WheelFacts
 from mmsetup.build.recipe import Recipe, describe, key
+from mmsetup.build.wheel_writer import RECIPE_FILE, WheelWriter, members, opened, with_version
 from mmsetup.errors import RequestError
 
 __all__ = ["NONE", "RECIPE_FILE", "label", "local_part", "platform"]
-
-RECIPE_FILE = "mmsetup-recipe.json"
-"""The file in ``.dist-info`` that tells what a wheel was built from."""
 
 NONE = "none"
 """What is said for no local version part."""
 
 _SCHEMA = "mmsetup.recipe/1"
 _LONGEST_LOCAL = 64
-_CHUNK = 1 << 20
-_FIRST_OF_ZIP = (1980, 1, 1, 0, 0, 0)
-_UNIX = 3
 _LINUX = re.compile(r"(?:many)?linux", re.ASCII)
 _ADDRESS = re.compile(r"(?<= @ )\S+")
 _OF_THE_VERSION = (".dist-info", ".data")
-_WRITTEN_ANEW = ("RECORD", "RECORD.jws", "RECORD.p7s", RECIPE_FILE)
-_REGULAR = 0o100000
-_ANY_MAY_RUN = 0o111
 
 
 def local_part(asked: str | None, torch: str, variant: str) -> str:
@@ -128,14 +112,14 @@ def label(path: Path, facts: WheelFacts, recipe: Recipe, folder: Path, *, brough
     tags[-1] = tag if _LINUX.match(tags[-1]) else tags[-1]
     own = f"{name}-{version}.dist-info"
     made = folder / f"{'-'.join([name, version, *tags])}.whl"
-    with _opened(path) as archive, zipfile.ZipFile(made, "w") as out:
-        writer = _Writer(out)
-        for member in _members(archive):
+    with opened(path) as archive, zipfile.ZipFile(made, "w") as out:
+        writer = WheelWriter(out)
+        for member in members(archive):
             top, _, rest = member.filename.partition("/")
             kind = PurePosixPath(top).suffix
             target = f"{name}-{version}{kind}/{rest}" if kind in _OF_THE_VERSION else member.filename
             if target == f"{own}/METADATA":
-                writer.text(target, _with_version(archive.read(member), version))
+                writer.text(target, with_version(archive.read(member), version))
             elif target == f"{own}/WHEEL":
                 writer.text(target, _with_platform(archive.read(member), tags[-1]))
             else:
@@ -143,71 +127,6 @@ def label(path: Path, facts: WheelFacts, recipe: Recipe, folder: Path, *, brough
         writer.text(f"{own}/{RECIPE_FILE}", _told(facts, recipe, version, "-".join(tags)))
         writer.record(f"{own}/RECORD")
     return made
-
-
-class _Writer:
-    """Writes members that show nothing of the machine, and remembers them for RECORD."""
-
-    def __init__(self, out: zipfile.ZipFile) -> None:
-        self._out = out
-        self._rows: list[tuple[str, str, str]] = []
-
-    def text(self, name: str, content: bytes) -> None:
-        self._write(_member(name, len(content)), io.BytesIO(content))
-
-    def copy(self, name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-        may_run = bool(member.external_attr >> 16 & _ANY_MAY_RUN)
-        with archive.open(member) as content:
-            self._write(_member(name, member.file_size, may_run=may_run), content)
-
-    def record(self, name: str) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([*self._rows, (name, "", "")])
-        self.text(name, text.getvalue().encode())
-
-    def _write(self, info: zipfile.ZipInfo, content: IO[bytes]) -> None:
-        digest = hashlib.sha256()
-        size = info.file_size
-        with self._out.open(info, "w") as target:
-            while chunk := content.read(_CHUNK):
-                digest.update(chunk)
-                target.write(chunk)
-        encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
-        self._rows.append((info.filename, f"sha256={encoded}", str(size)))
-
-
-def _member(name: str, size: int, *, may_run: bool = False) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _FIRST_OF_ZIP)
-    info.file_size = size
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = _UNIX
-    info.external_attr = (_REGULAR | (0o755 if may_run else 0o644)) << 16
-    return info
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise damaged(path, str(error) or type(error).__name__) from error
-
-
-def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Give the files in the order of names, the metadata last, without what is written anew."""
-    kept = []
-    for one in archive.infolist():
-        top, _, rest = one.filename.partition("/")
-        is_metadata = top.endswith(".dist-info")
-        if not one.is_dir() and not (is_metadata and rest in _WRITTEN_ANEW):
-            kept.append((is_metadata, one.filename, one))
-    return [one for _, _, one in sorted(kept, key=lambda told: told[:2])]
-
-
-def _with_version(metadata: bytes, version: str) -> bytes:
-    head, empty, body = metadata.partition(b"\n\n")
-    return re.sub(rb"(?mi)^(Version:).*$", rb"\1 " + version.encode(), head, count=1) + empty + body
 
 
 def _with_platform(wheel: bytes, tag: str) -> bytes:

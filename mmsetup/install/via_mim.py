@@ -42,23 +42,26 @@ class Errand:
 
 def gather(
     lock: Lock,
-    ops: Mapping[str, Path],
+    ready: Mapping[str, Path],
     company: Company,
     interpreter: Path,
     progress: Progress,
     *,
+    ops: str,
     offline: bool = False,
 ) -> Errand:
-    """Fetch what mim installs beside the wheel of the ``ops``, so that it need not ask an index.
+    """Fetch what mim installs, so that it need not ask an index; wheels that are ``ready`` are taken.
+
+    ``ops`` is the distribution of the compiled ops.
 
     Raises:
         RequestError: openmim does not know these ops.
         NetworkError, IntegrityError: a file cannot be had, or is not the locked one.
     """
-    wheels = dict.fromkeys(installs(lock, *ops), Path())
+    wheels = dict.fromkeys(installs(lock, ops), Path())
     for name in wheels:
-        if name in ops:
-            wheels[name] = ops[name]
+        if name in ready:
+            wheels[name] = ready[name]
             continue
         file = located(lock.package(name), interpreter, offline=offline)
         wheels[name] = fetch(file.url, file.sha256, progress=progress, offline=offline)

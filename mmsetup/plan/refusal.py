@@ -265,7 +265,7 @@ def _with_patches(base: Selection) -> Iterator[_Way]:
     known = tuple(
         patch.name
         for patch in situation.catalog.patches
-        if patch.asked and any(patch.distributions.count(name) for name in situation.family.distributions)
+        if patch.asked and any(name in patch.releases for name in situation.family.distributions)
     )
     if not set(known) - set(request.patches):
         return

@@ -35,6 +35,7 @@ from mmsetup.progress import Progress
 from mmsetup.render.document import plain
 from mmsetup.road.building import told
 from mmsetup.road.journey import Journey, Outcome, Pinned
+from mmsetup.road.patched import packages_to_patch, patched_wheels
 from mmsetup.road.prebuilt import MOST_WHEELS, Prebuilt, fetched, refused
 from mmsetup.road.record import manifest_of, moved
 from mmsetup.smoke import SmokeReport, smoke
@@ -81,7 +82,11 @@ class _Trip:
         wheels = {prebuilt.distribution: prebuilt.path} if prebuilt else {}
         if built is not None and pinned.lock.build is not None:
             wheels[pinned.lock.build.name] = built.path
-        errand = self._errand(pinned, wheels, beside) if beside else None
+        if names := packages_to_patch(pinned):
+            with self._stage("patch", f"Patching {', '.join(names)}"):
+                offline = self._journey.request.offline
+                wheels |= patched_wheels(pinned, catalog, self._progress, offline=offline)
+        errand = self._errand(pinned, catalog, wheels, beside) if beside else None
         return self._installed(target, pinned, mark, wheels, built, errand=errand)
 
     @contextmanager
@@ -183,7 +188,7 @@ class _Trip:
             )
             interpreter = interpreter_for(given, machine, offline=request.offline)
             if given.build is not None:
-                preflight(machine, interpreter)
+                preflight(given, interpreter, machine, catalog)
             return Pinned(given, None, interpreter, machine)
         with self._stage("plan", "Choosing versions that belong together"):
             made, machine = planned(
@@ -197,7 +202,7 @@ class _Trip:
         self._check_trainable(family_of(catalog, made.family), [choice.name for choice in made.choices])
         interpreter = chosen_interpreter(made)
         if made.ops.is_built:
-            preflight(machine, interpreter)
+            preflight(made, interpreter, machine, catalog)
         with self._stage("lock", "Pinning every file"):
             locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
         return Pinned(locked, made, interpreter, machine)
@@ -225,10 +230,13 @@ class _Trip:
         )
         return found
 
-    def _errand(self, pinned: Pinned, wheels: Mapping[str, Path], beside: Company) -> Errand:
+    def _errand(
+        self, pinned: Pinned, catalog: Catalog, wheels: Mapping[str, Path], beside: Company
+    ) -> Errand:
+        ops = family_of(catalog, pinned.lock.family).ops.distribution
         with self._stage("fetch for mim", "Fetching what mim installs"):
             python, offline = pinned.interpreter.path, self._journey.request.offline
-            return gather(pinned.lock, wheels, beside, python, self._progress, offline=offline)
+            return gather(pinned.lock, wheels, beside, python, self._progress, ops=ops, offline=offline)
 
     def _built(self, pinned: Pinned, catalog: Catalog) -> BuiltWheel | None:
         locked = pinned.lock.build

@@ -61,7 +61,9 @@ def test_without_a_network_what_mim_needs_beside_the_ops_must_be_there(tmp_path:
         "mmcv-full", "mmsegmentation", url="https://example.invalid/mmsegmentation-1.0-py3-none-any.whl"
     )
     with pytest.raises(NetworkError, match="is not in the cache, and the network was excluded"):
-        gather(lock, {"mmcv-full": tmp_path}, Company((), ()), tmp_path, Silent(), offline=True)
+        gather(
+            lock, {"mmcv-full": tmp_path}, Company((), ()), tmp_path, Silent(), ops="mmcv-full", offline=True
+        )
 
 
 def test_mim_is_given_the_ops_that_were_checked_and_the_locked_file_of_the_rest(tmp_path: Path) -> None:
@@ -73,7 +75,9 @@ def test_mim_is_given_the_ops_that_were_checked_and_the_locked_file_of_the_rest(
     )
     lock = Lock("default", "mmcv-full", "3.10", "linux-x86_64", "cu117", packages, None, "digest")
     built = tmp_path / "built.whl"
-    errand = gather(lock, {"mmcv-full": built}, Company((), ()), tmp_path, Silent(), offline=True)
+    errand = gather(
+        lock, {"mmcv-full": built}, Company((), ()), tmp_path, Silent(), ops="mmcv-full", offline=True
+    )
     assert list(errand.wheels) == ["mmcv-full", "mmsegmentation"]
     assert errand.wheels["mmcv-full"] == built
     assert errand.wheels["mmsegmentation"].read_bytes() == b"a wheel"
