@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsetup import uv
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import Recipe
+from mmsetup.build.toolkit import additions, code_flags, kit_of_wheels
 from mmsetup.errors import BuildError
 
 __all__ = ["BuildEnvironment", "make_environment", "variables"]
 
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "TMPDIR", "TZ", "USER")
 _OF_COMPILER_CACHES = ("CCACHE_", "SCCACHE_")
-_PASSED_ON_FOR_GPU = ("CUDA_HOME", "CUDA_PATH")
 
 
 @dataclass(frozen=True, slots=True)
 class BuildEnvironment:
-    """An environment that exists: its interpreter and its ``site-packages``."""
+    """An environment that exists: its interpreter and its ``site-packages``.
+
+    ``additions`` are the variables that add what it has of CUDA to a toolkit.
+    """
 
     python: Path
     site_packages: Path
+    additions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def torch(self) -> Path | None:
@@ -60,7 +64,8 @@ def make_environment(recipe: Recipe, folder: Path, *, offline: bool = False) -> 
     found = sorted(place.glob("lib/python*/site-packages"))
     if not found:
         raise BuildError(f"uv made no environment in {place}")
-    return BuildEnvironment(python=python, site_packages=found[0])
+    added = additions(found[0], folder) if recipe.architectures else {}
+    return BuildEnvironment(python=python, site_packages=found[0], additions=added)
 
 
 def variables(
@@ -68,15 +73,13 @@ def variables(
 ) -> dict[str, str]:
     """Give the variables that the build sees: few of ``inherited``, so that the recipe shapes the wheel.
 
-    Those of a compiler cache go along: what it gives is what the compiler would. Without architectures the
-    GPUs are hidden, because mmcv's setup.py compiles for CUDA where torch sees one.
+    Those of a compiler cache go along: what it gives is what the compiler would. The GPUs of the machine are
+    hidden: mmcv's setup.py compiles for CUDA where torch sees one, and the recipe says for which.
+
+    Raises:
+        BuildError: the wheels that should have brought nvcc did not.
     """
-    gpu = bool(recipe.architectures)
-    kept = {
-        name: inherited[name]
-        for name in (*_PASSED_ON, *(_PASSED_ON_FOR_GPU if gpu else ()))
-        if name in inherited
-    }
+    kept = {name: inherited[name] for name in _PASSED_ON if name in inherited}
     kept.update({name: value for name, value in inherited.items() if name.startswith(_OF_COMPILER_CACHES)})
     path = os.pathsep.join([str(environment.python.parent), inherited.get("PATH", os.defpath)])
     chosen = {
@@ -88,16 +91,19 @@ def variables(
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONWARNINGS": "ignore",
+        "CUDA_VISIBLE_DEVICES": "",
     }
-    if gpu:
-        chosen["TORCH_CUDA_ARCH_LIST"] = ";".join(map(_dotted, recipe.architectures))
-    else:
-        chosen["CUDA_VISIBLE_DEVICES"] = ""
+    if recipe.architectures:
+        toolkit = toolchain.toolkit or kit_of_wheels(environment.site_packages)
+        if toolkit is None:
+            raise BuildError(
+                "there is no nvcc in the build environment, though its wheels were to bring it",
+                remedy="mmsetup lock  # pins them anew",
+            )
+        chosen |= {
+            "TORCH_CUDA_ARCH_LIST": code_flags(recipe.architectures).torch,
+            "CUDA_HOME": str(toolkit),
+            "NVCC_CCBIN": toolchain.cc,
+            **environment.additions,
+        }
     return {**kept, **chosen, **recipe.environment, "MAX_JOBS": str(toolchain.jobs)}
-
-
-def _dotted(architecture: str) -> str:
-    """Spell ``sm_86`` as torch does: ``8.6``; ``sm_90a`` is ``9.0a``."""
-    number = architecture.removeprefix("sm_")
-    digits = number.rstrip("af")
-    return f"{digits[:-1]}.{digits[-1]}{number[len(digits) :]}"

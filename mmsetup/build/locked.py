@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mmsetup.build.build import build
 from mmsetup.build.cache import BuiltWheel, find
 from mmsetup.build.label import local_part
 from mmsetup.build.patching import locked_patches
-from mmsetup.build.preflight import Toolchain, check
+from mmsetup.build.preflight import Toolchain, check, os_identity
 from mmsetup.build.recipe import UNITS, Recipe, key
 from mmsetup.build.sdist import fetch
+from mmsetup.build.toolkit import gpu_build, with_nvcc
 from mmsetup.catalog import Catalog
 from mmsetup.catalog.builds import keep_apart
 from mmsetup.catalog.patches import Patch
@@ -18,19 +20,25 @@ from mmsetup.errors import IntegrityError, LockError
 from mmsetup.lock import Lock, LockedBuild, source_distribution
 from mmsetup.lock.model import requirement_lines
 from mmsetup.paths import cache_folder
+from mmsetup.plan import Plan
 from mmsetup.probe.machine import Interpreter, Machine
 from mmsetup.progress import Progress
 
 __all__ = ["build_locked", "preflight", "recipe_of"]
 
 
-def preflight(machine: Machine, interpreter: Interpreter, *, gpu: bool = False) -> Toolchain:
-    """Check, before anything is downloaded, that this machine can build; with ``gpu``, code for GPUs as well.
+def preflight(source: Plan | Lock, interpreter: Interpreter, machine: Machine, catalog: Catalog) -> Toolchain:
+    """Check, before anything is downloaded, that this machine can build what a plan or a lock says is built.
 
     Raises:
-        ToolchainError, DiskSpaceError: as :func:`mmsetup.build.preflight.check`.
+        ToolchainError, DiskSpaceError: as :func:`mmsetup.build.preflight.check`, and for GPUs as
+            :func:`mmsetup.build.toolkit.with_nvcc`.
     """
-    return check(machine, interpreter, folder=cache_folder("builds"), gpu=gpu)
+    gpus = gpu_build(source, catalog)
+    toolchain = check(machine, interpreter, folder=cache_folder("builds"), gpu=gpus is not None)
+    if gpus is None:
+        return toolchain
+    return with_nvcc(toolchain, gpus, machine, catalog, variables=os.environ, identity=os_identity())
 
 
 def build_locked(
@@ -54,7 +62,7 @@ def build_locked(
     """
     if lock.build is None:
         raise LockError("nothing is built in this lock: its wheels are prebuilt")
-    toolchain = preflight(machine, interpreter, gpu=lock.build.with_cuda)
+    toolchain = preflight(lock, interpreter, machine, catalog)
     patches = locked_patches(lock, lock.build.name, catalog)
     recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain, patches=patches, local=local)
     kept = find(key(recipe))
@@ -97,6 +105,7 @@ def recipe_of(
         way=UNITS,
         apart=keep_apart(locked.name, locked.version),
         local=local_part(local, torch, lock.variant),
+        toolkit=toolchain.nvcc,
     )
 
 

@@ -18,11 +18,14 @@ __all__ = [
     "BYTES_PER_GPU_JOB",
     "BYTES_PER_JOB",
     "BYTES_TO_BUILD",
+    "BYTES_TO_BUILD_FOR_GPUS",
     "Toolchain",
     "check",
     "find_compilers",
     "install_command",
+    "installer",
     "jobs",
+    "os_identity",
 ]
 
 BYTES_PER_JOB = 1_750_000_000
@@ -39,28 +42,46 @@ BYTES_PER_GPU_JOB = 3_000_000_000
 BYTES_TO_BUILD = 1 << 30
 """Disk for the unpacked source, object files and wheel; the build environment is linked from uv's cache."""
 
+BYTES_TO_BUILD_FOR_GPUS = 2 << 30
+"""The same with object files for GPUs, and what nvcc passes from one of its programs to the next."""
+
 _SECONDS_TO_ANSWER = 20
+_SECONDS_TO_COMPILE = 60
+_MISSING = re.compile(r"fatal error: '?([^':]+)'?(?: file not found|: No such file)")
+_INSTALLERS = {
+    "apt-get install -y": {"debian", "ubuntu"},
+    "dnf install -y": {"fedora", "rhel", "centos", "rocky", "almalinux", "amzn", "ol"},
+    "apk add": {"alpine"},
+    "zypper install -y": {"suse", "opensuse", "sles", "opensuse-leap"},
+    "pacman -S --noconfirm": {"arch"},
+}
 _PACKAGES = {
-    "apt-get install -y": ({"debian", "ubuntu"}, "g++", "python{minor}-dev"),
-    "dnf install -y": (
-        {"fedora", "rhel", "centos", "rocky", "almalinux", "amzn", "ol"},
-        "gcc-c++",
-        "python{minor}-devel",
-    ),
-    "apk add": ({"alpine"}, "g++", "python3-dev"),
-    "zypper install -y": ({"suse", "opensuse", "sles", "opensuse-leap"}, "gcc-c++", "python{compact}-devel"),
-    "pacman -S --noconfirm": ({"arch"}, "gcc", "python"),
+    "compiler": ("g++", "gcc-c++", "g++", "gcc-c++", "gcc"),
+    "headers": ("python{minor}-dev", "python{minor}-devel", "python3-dev", "python{compact}-devel", "python"),
+    # Python.h of Python 3.8 and older includes crypt.h, which glibc itself no longer has.
+    "crypt.h": ("libcrypt-dev", "libxcrypt-devel", "musl-dev", "libxcrypt-devel", "libxcrypt"),
+}
+_UNKNOWN = {
+    "compiler": "install a C++ compiler (g++)",
+    "headers": "install the headers of Python {minor}",
+    "crypt.h": "install the headers of libcrypt (crypt.h)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What a build runs with: two compilers, the C++ one's words about its version, how many run at once."""
+    """What a build runs with: two compilers, the C++ one's words about its version, how many run at once.
+
+    For GPUs there is ``nvcc`` (``nvcc 13.0.88``), in the folder ``toolkit`` or, where that is ``None``, in
+    the build environment. It runs ``cc``.
+    """
 
     cc: str
     cxx: str
     compiler: str
     jobs: int
+    toolkit: Path | None = None
+    nvcc: str = ""
 
 
 def check(
@@ -74,20 +95,18 @@ def check(
 ) -> Toolchain:
     """Find what a build with ``python`` needs; ``folder`` is where it will be done.
 
-    With ``gpu`` the compilers at once are as many as nvcc's memory allows.
+    With ``gpu`` the compilers at once are as many as nvcc's memory allows, and more disk is needed.
 
     ``environment`` (that of this process when not given) may name compilers in ``CC`` and ``CXX``, and
     ``MAX_JOBS``.
 
     Raises:
-        ToolchainError: there is no compiler, it does not answer, or the interpreter has no headers.
-        DiskSpaceError: less than ``BYTES_TO_BUILD`` is free where ``folder`` is.
+        ToolchainError: there is no compiler, it does not answer, or the interpreter has no headers, or these
+            include one that is not there.
+        DiskSpaceError: less is free where ``folder`` is than a build writes.
     """
     variables = os.environ if environment is None else environment
-    try:
-        identity = os_release.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        identity = ""
+    identity = os_identity(os_release)
     cc, cxx, compiler = find_compilers(variables, identity)
     if not python.has_headers:
         raise ToolchainError(
@@ -95,10 +114,11 @@ def check(
             remedy=f"{install_command(identity, 'headers', python.minor)}"
             f"  # or: uv python install {python.minor}, whose Pythons have them",
         )
-    free = shutil.disk_usage(folder).free
-    if free < BYTES_TO_BUILD:
+    _check_headers(python, cxx, variables, identity)
+    free, needed = shutil.disk_usage(folder).free, BYTES_TO_BUILD_FOR_GPUS if gpu else BYTES_TO_BUILD
+    if free < needed:
         raise DiskSpaceError(
-            f"a build needs {BYTES_TO_BUILD / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free",
+            f"a build needs {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free",
             remedy=CACHE_ELSEWHERE,
         )
     return Toolchain(
@@ -149,16 +169,49 @@ def jobs(cores: int, available_bytes: int, wanted: str, bytes_per_job: int = BYT
     return max(1, min(cores, available_bytes // bytes_per_job))
 
 
-def install_command(identity: str, what: str, minor: str) -> str:
-    """Give this distribution's command to install ``what``: ``compiler``, or the ``headers`` of a Python."""
+def os_identity(os_release: Path = Path("/etc/os-release")) -> str:
+    """Give the text that says which distribution this is; empty where there is none."""
+    try:
+        return os_release.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def installer(identity: str) -> str:
+    """Give how this distribution's command to install packages begins; empty where it is not known."""
     fields = dict(re.findall(r'^(ID|ID_LIKE)="?([^"\n]*)', identity, re.MULTILINE))
     names = " ".join([fields.get("ID", ""), fields.get("ID_LIKE", "")]).split()
-    for name in names:
-        for command, (known, compiler, headers) in _PACKAGES.items():
-            if name in known:
-                package = compiler if what == "compiler" else headers
-                return f"sudo {command} " + package.format(minor=minor, compact=minor.replace(".", ""))
-    return "install a C++ compiler (g++)" if what == "compiler" else f"install the headers of Python {minor}"
+    found = (command for name in names for command, known in _INSTALLERS.items() if name in known)
+    return next((f"sudo {command}" for command in found), "")
+
+
+def install_command(identity: str, what: str, minor: str) -> str:
+    """Give this distribution's command to install a ``compiler``, a Python's ``headers``, or ``crypt.h``."""
+    command = installer(identity)
+    packages = dict(zip(_INSTALLERS, _PACKAGES[what], strict=True))
+    words = packages.get(command.removeprefix("sudo "), _UNKNOWN[what])
+    return f"{command} {words}".strip().format(minor=minor, compact=minor.replace(".", ""))
+
+
+def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], identity: str) -> None:
+    """Have the compiler read ``Python.h``, which includes what distributions keep in other packages."""
+    names = (f"python{python.minor}{suffix}" for suffix in (("t",) if python.free_threaded else ("", "m")))
+    folder = next((place for name in names if (place := python.prefix / "include" / name).is_dir()), None)
+    if folder is None:
+        # Where the headers lie is then known to the interpreter alone.
+        return
+    command = [*cxx.split(), "-fsyntax-only", "-x", "c++", f"-I{folder}", "-"]
+    try:
+        process.run(command, env=dict(variables), timeout=_SECONDS_TO_COMPILE, stdin="#include <Python.h>\n")
+    except ProcessError as error:
+        absent = _MISSING.search("\n".join(error.evidence))
+        what = "crypt.h" if absent and absent[1] == "crypt.h" else "headers"
+        raise ToolchainError(
+            f"{cxx} cannot read Python.h of Python {python.version}: "
+            + (f"it includes {absent[1]}, which is not there" if absent else str(error)),
+            evidence=error.evidence,
+            remedy=install_command(identity, what, python.minor),
+        ) from error
 
 
 def _companion(cxx: str, path: str) -> str:

@@ -18,10 +18,10 @@ __all__ = ["complaint"]
 def complaint(facts: WheelFacts, architectures: Sequence[str], torch: Path | None, *, libc: str = "") -> str:
     """Say what makes a wheel unusable, or nothing.
 
-    ``architectures`` must all have machine code in it, ``torch`` is the package that it was built against
-    (none: the extension does not use torch). What torch does not bring is looked for on this machine.
-    ``libc`` is the C library of the machine that it is for (``glibc 2.31``), which is not this one where
-    another was named; where nobody knows it, it is not compared.
+    ``architectures`` must all be in it (``sm_90`` as machine code, ``compute_90`` as PTX), ``torch`` is the
+    package that it was built against (none: the extension does not use torch). What torch does not bring is
+    looked for on this machine. ``libc`` is the C library of the machine that it is for (``glibc 2.31``),
+    which is not this one where another was named; where nobody knows it, it is not compared.
 
     Raises:
         IntegrityError: a library of torch cannot be read.
@@ -38,6 +38,8 @@ def complaint(facts: WheelFacts, architectures: Sequence[str], torch: Path | Non
     asked = floor(found.elf.versions_needed for found in facts.extensions).glibc
     if name == "glibc" and asked and Version(asked) > Version(there):
         return f"{OPS_MODULE} needs glibc {asked}, and the machine that it is built for has {there}"
-    if lacking := sorted(set(architectures) - set(facts.ops.architectures.sass)):
-        return f"{OPS_MODULE} holds no machine code for {', '.join(lacking)}"
+    held = facts.ops.architectures
+    code = {*held.sass, *(name.replace("sm_", "compute_") for name in held.ptx)}
+    if lacking := sorted(set(architectures) - code):
+        return f"{OPS_MODULE} holds no code for {', '.join(lacking)}"
     return ""

@@ -118,6 +118,7 @@ def _build(
     wanted = [
         f"torch @ {torch.files[0].url}" if torch.direct else f"torch=={torch.version}",
         *family.build.requires,
+        *plan.ops.nvcc_wheels,
     ]
     # What both environments hold is the same in both; setuptools is the exception that makes builds possible.
     loose = {Requirement(line).name for line in family.build.requires} - {"numpy"}

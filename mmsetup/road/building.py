@@ -56,7 +56,7 @@ def wheel_for(
                 remedy="mmsetup install  # takes it from there",
             )
         interpreter = chosen_interpreter(made)
-        preflight(machine, interpreter)
+        preflight(made, interpreter, machine, catalog)
         progress.stage("Pinning every file")
         locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
     progress.stage("Building the compiled ops")
