@@ -52,7 +52,7 @@ _MEANINGS = (
         ("No space left on device",),
         DiskSpaceError,
         "the disk ran full while trying to {}",
-        "uv cache prune",
+        "uv cache prune  # or larger disks: --env DIR, UV_CACHE_DIR, MMSETUP_CACHE_DIR",
     ),
     _Meaning(
         ("Hash mismatch", "hash mismatch"),

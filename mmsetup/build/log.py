@@ -30,6 +30,11 @@ _CAUSES = (
         "export MAX_JOBS=1  # lets one compiler run at a time",
     ),
     (
+        re.compile(r"/(cc\w{6}|tmpxft_\w+-\w+)\.[\w.]+: No space left on device"),
+        "the folder for temporary files is full",
+        "export TMPDIR=DIR  # a folder on a larger disk",
+    ),
+    (
         re.compile(r"No space left on device"),
         "the disk is full",
         "export MMSETUP_CACHE_DIR=DIR  # a folder on a larger disk",
