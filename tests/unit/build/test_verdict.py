@@ -64,7 +64,13 @@ def test_another_torch(facts, torch):
 
 def test_no_code_for_a_gpu(facts, torch):
     found = complaint(facts, ("sm_80", "sm_90"), torch)
-    assert found == "mmcv._ext holds no machine code for sm_90"
+    assert found == "mmcv._ext holds no code for sm_90"
+
+
+def test_no_ptx_though_it_was_asked_for(facts, torch):
+    assert complaint(facts, ("sm_80", "compute_80"), torch) == "mmcv._ext holds no code for compute_80"
+    with_ptx = replace(facts.ops, architectures=Architectures(("sm_80",), ("sm_80",)))
+    assert complaint(wheel_with(with_ptx), ("sm_80", "compute_80"), torch) == ""
 
 
 def test_an_older_c_library_than_the_one_that_was_linked_with(facts, torch):
