@@ -50,12 +50,13 @@ def nvcc_for(
     A toolkit of the machine with the CUDA of torch comes first, whatever ``CUDA_HOME`` and the search path
     name; then the wheels, which are of that CUDA as well; then one of the same major version: the nearest
     older one before the newer ones, because what a newer nvcc writes may call what torch's runtime lacks.
-    ``compiler`` is the version of g++, that of the first g++ of the machine when not given, and empty where
-    it is another compiler or none.
+    ``compiler`` is the version of g++, that of the one which nvcc would run here when not given, and empty
+    where it is another compiler or none.
     """
     if compiler is None:
         # Where none was found, the build says so before it begins.
-        compiler = next((tool.version for tool in machine.compilers if tool.name == "g++"), "")
+        host = machine.compiler_of_nvcc
+        compiler = host.version if host is not None and host.name == "g++" else ""
     kits = [kit for kit in machine.toolkits if kit.nvcc is not None]
     wheels = next((row for row in catalog.toolkit_wheels if _is_of(row, cuda, platform)), None)
     chosen, refusal = _choice(
@@ -154,7 +155,8 @@ def _gcc(kit: Version, compiler: str, known: tuple[ToolkitLimits, ...]) -> str:
         taken, other = f"from {limits.gcc_minimum} on", f"g++ {limits.gcc_minimum} or newer"
     else:
         return ""
-    return f"the nvcc of CUDA {kit} takes gcc {taken}, here is g++ {compiler}: put {other} first on PATH"
+    mending = f"put {other} first on PATH, or name it in CXX"
+    return f"the nvcc of CUDA {kit} takes gcc {taken}, here is g++ {compiler}: {mending}"
 
 
 def _limits(kit: Version, known: tuple[ToolkitLimits, ...]) -> ToolkitLimits | None:

@@ -117,7 +117,11 @@ class Toolkit:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A build tool that was found, with its version: ``gcc``, ``g++``, ``clang``, ``ninja``, ``git`` …."""
+    """A build tool that was found, with its version: ``gcc``, ``g++``, ``clang``, ``ninja``, ``git`` ….
+
+    ``named_by`` is the variable that names it (``CXX``, ``CUDAHOSTCXX``); its ``name`` is then what it says
+    that it is.
+    """
 
     name: str
     path: Path
@@ -126,6 +130,7 @@ class Compiler:
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
+    named_by: str = ""
     """A Python: its real executable, full version (``3.10.13``), and what a build with it would need.
 
     ``source`` says where it was found: ``PATH``, ``pyenv``, ``uv``, ``environment`` or ``request``.
@@ -201,6 +206,13 @@ class Machine:
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """An installed distribution: normalised name, version, its ``dist-info`` folder and who installed it."""
+    @property
+    def compiler_of_nvcc(self) -> Compiler | None:
+        """Give the C++ compiler that nvcc runs in a build: a named one, else the g++ of the search path."""
+        named = {tool.named_by: tool for tool in self.compilers if tool.named_by}
+        found = named.get("CUDAHOSTCXX") or named.get("CXX")
+        return found or next((tool for tool in self.compilers if tool.name == "g++"), None)
+
 
     name: str
     version: str

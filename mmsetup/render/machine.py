@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from mmsetup.probe.machine import Environment, Gpu, Jetson, Machine, VendorTorch
+from mmsetup.probe.machine import Compiler, Environment, Gpu, Jetson, Machine, VendorTorch
 
 __all__ = ["environment_rows", "grid", "lines", "machine_rows", "size"]
 
@@ -63,7 +63,7 @@ def machine_rows(found: Machine) -> list[Row]:
         ),
         (
             "Build tools",
-            ", ".join(f"{tool.name} {tool.version}".strip() for tool in found.compilers) or "none",
+            ", ".join(map(_tool, found.compilers)) or "none",
         ),
         *_labelled(
             "Python",
@@ -136,6 +136,11 @@ def _driver(found: Machine) -> str:
         return "none"
     carried = f", carries CUDA {driver.cuda}" if driver.cuda else ""
     return f"{driver.version or 'unknown version'}{carried} (from {driver.source})"
+
+
+def _tool(tool: Compiler) -> str:
+    named = f"({tool.named_by}: {tool.path})" if tool.named_by else ""
+    return " ".join(filter(None, (tool.name, tool.version, named)))
 
 
 def _gpu(gpu: Gpu) -> str:
