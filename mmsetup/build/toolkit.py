@@ -19,6 +19,7 @@ from mmsetup.plan.candidate import cuda_of
 from mmsetup.plan.situation import platform_of
 from mmsetup.plan.toolkits import nvcc_for, objection
 from mmsetup.probe.machine import Machine
+from mmsetup.probe.versions import printed
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -260,5 +261,4 @@ def _gcc(words: str) -> str:
     """Read the version of a gcc off the first line of its ``--version``; empty for another compiler."""
     if "clang" in words or not re.match(r"\S*(g\+\+|gcc|c\+\+|cc)", words):
         return ""
-    found = re.search(r"(?<![\w.])\d+\.\d+(\.\d+)?", re.sub(r"\([^()]*\)", "", words))
-    return found[0] if found else ""
+    return printed(words)

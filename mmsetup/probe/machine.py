@@ -108,11 +108,15 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Toolkit:
-    """A CUDA toolkit: its folder, its version (``13.0``) and nvcc, where it has one."""
+    """A CUDA toolkit: its folder, its version (``13.0``) and nvcc, where it has one.
+
+    ``lacks`` are the programs that nvcc starts (``cicc``) and that are not there: it compiles nothing.
+    """
 
     path: Path
     version: str
     nvcc: Path | None
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +130,11 @@ class Compiler:
     name: str
     path: Path
     version: str
+    named_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    named_by: str = ""
     """A Python: its real executable, full version (``3.10.13``), and what a build with it would need.
 
     ``source`` says where it was found: ``PATH``, ``pyenv``, ``uv``, ``environment`` or ``request``.
@@ -202,10 +206,6 @@ class Machine:
     jetson: Jetson | None = None
     vendor_torch: VendorTorch | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """An installed distribution: normalised name, version, its ``dist-info`` folder and who installed it."""
     @property
     def compiler_of_nvcc(self) -> Compiler | None:
         """Give the C++ compiler that nvcc runs in a build: a named one, else the g++ of the search path."""
@@ -213,6 +213,10 @@ class Distribution:
         found = named.get("CUDAHOSTCXX") or named.get("CXX")
         return found or next((tool for tool in self.compilers if tool.name == "g++"), None)
 
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """An installed distribution: normalised name, version, its ``dist-info`` folder and who installed it."""
 
     name: str
     version: str

@@ -17,6 +17,8 @@ __all__ = ["read"]
 
 _SECONDS = 5.0
 _VARIABLES = ("CUDA_HOME", "CUDA_PATH")
+_PARTS = ("cicc", "cudafe++", "ptxas")
+_PLACES = ("bin", "nvvm/bin")
 
 
 def read(host: Host) -> tuple[tuple[Toolkit, ...], tuple[str, ...]]:
@@ -30,6 +32,8 @@ def read(host: Host) -> tuple[tuple[Toolkit, ...], tuple[str, ...]]:
         real = folder.resolve()
         if real not in found and (toolkit := _toolkit(real)) is not None:
             found[real] = toolkit
+            if toolkit.lacks:
+                notes.append(f"{toolkit.nvcc} compiles nothing: it lacks {', '.join(toolkit.lacks)}")
     return tuple(found.values()), tuple(notes)
 
 
@@ -82,7 +86,16 @@ def _toolkit(folder: Path) -> Toolkit | None:
     version = (
         _written_version(folder) or (_asked_version(compiler) if compiler else "") or _header_version(folder)
     )
-    return Toolkit(folder, version, compiler) if compiler or version else None
+    if not compiler and not version:
+        return None
+    return Toolkit(folder, version, compiler, tuple(_lacking(folder)) if compiler else ())
+
+
+def _lacking(folder: Path) -> Iterator[str]:
+    """Name the programs that nvcc starts and does not find; distributions put all of them beside it."""
+    for program in _PARTS if os.name == "posix" else ():
+        if not any(os.access(folder / place / program, os.X_OK) for place in _PLACES):
+            yield program
 
 
 def _written_version(folder: Path) -> str:

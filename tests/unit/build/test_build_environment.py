@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.build.environment import BuildEnvironment, make_environment, variables
-from mmsetup.errors import NetworkError
+from mmsetup.errors import BuildError, NetworkError
 
 ENVIRONMENT = BuildEnvironment(Path("/env/bin/python"), Path("/env/lib/python3.10/site-packages"))
 AROUND = {
@@ -44,13 +44,35 @@ def test_the_toolchain_decides_compilers_and_jobs(recipe, toolchain):
     assert (seen["CC"], seen["CXX"], seen["MAX_JOBS"]) == ("gcc", "clang++", "7")
 
 
-def test_a_build_for_gpus_sees_the_toolkit_and_its_architectures(recipe, toolchain):
+def test_a_build_for_gpus_sees_its_own_toolkit_and_architectures(recipe, toolchain):
+    around = {
+        **AROUND,
+        "CUDA_PATH": "/usr/local/cuda",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "NVCC_APPEND_FLAGS": "-G",
+    }
     seen = variables(
-        replace(recipe, architectures=("sm_86", "sm_90a", "sm_120")), ENVIRONMENT, toolchain, AROUND
+        replace(recipe, architectures=("sm_86", "sm_90a", "sm_120", "compute_120")),
+        replace(ENVIRONMENT, additions={"CPATH": "/env/include"}),
+        replace(toolchain, cc="gcc-12", toolkit=Path("/usr/local/cuda-13.0")),
+        around,
     )
-    assert seen["CUDA_HOME"] == "/usr/local/cuda"
-    assert seen["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0a;12.0"
-    assert "CUDA_VISIBLE_DEVICES" not in seen
+    assert seen["CUDA_HOME"] == "/usr/local/cuda-13.0"
+    assert seen["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0a;12.0+PTX"
+    assert seen["CUDA_VISIBLE_DEVICES"] == ""
+    assert seen["CPATH"] == "/env/include"
+    assert (seen["CC"], seen["NVCC_CCBIN"]) == ("gcc-12", "gcc-12")
+    assert not {"CUDA_PATH", "NVCC_APPEND_FLAGS"} & set(seen)
+
+
+def test_an_nvcc_of_wheels_is_found_in_the_build_environment(recipe, toolchain, tmp_path):
+    gpus = replace(recipe, architectures=("sm_90",))
+    environment = BuildEnvironment(Path("/env/bin/python"), tmp_path)
+    with pytest.raises(BuildError, match="no nvcc in the build environment"):
+        variables(gpus, environment, toolchain, AROUND)
+    (tmp_path / "nvidia" / "cu13" / "bin").mkdir(parents=True)
+    (tmp_path / "nvidia" / "cu13" / "bin" / "nvcc").touch()
+    assert variables(gpus, environment, toolchain, AROUND)["CUDA_HOME"] == str(tmp_path / "nvidia" / "cu13")
 
 
 def test_offline_it_is_made_from_the_cache_or_not_at_all(recipe, tmp_path, monkeypatch):

@@ -9,7 +9,14 @@ from dataclasses import replace
 import pytest
 
 from mmsetup.build import preflight
-from mmsetup.build.preflight import BYTES_PER_JOB, check, find_compilers, install_command, jobs
+from mmsetup.build.preflight import (
+    BYTES_PER_JOB,
+    BYTES_TO_BUILD,
+    check,
+    find_compilers,
+    install_command,
+    jobs,
+)
 from mmsetup.errors import DiskSpaceError, ToolchainError
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\n'
@@ -99,6 +106,49 @@ def test_too_little_disk(machine, python, tmp_path, identity, monkeypatch):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(10**10, 10**10, 10**8))
     with pytest.raises(DiskSpaceError, match=r"0\.1 GB free"):
         check(machine, python, folder=tmp_path, os_release=identity)
+
+
+def test_a_build_for_gpus_needs_more_disk(machine, python, tmp_path, identity, monkeypatch):
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(10**10, 10**10, BYTES_TO_BUILD + 1))
+    check(machine, python, folder=tmp_path, os_release=identity)
+    with pytest.raises(DiskSpaceError, match="a build needs"):
+        check(machine, python, folder=tmp_path, os_release=identity, gpu=True)
+
+
+def headers(folder, python, text, suffix=""):
+    place = folder / "include" / f"python{python.minor}{suffix}"
+    place.mkdir(parents=True)
+    (place / "Python.h").write_text(text)
+    return replace(python, prefix=folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("#include <vector>\n#include <nowhere.h>\n", "nowhere.h, which is not there"),
+        ("#error wrong\n", "cannot read Python.h"),
+    ],
+)
+def test_headers_that_the_compiler_cannot_read(machine, python, tmp_path, text, told):
+    broken = headers(tmp_path, python, text, "m")
+    with pytest.raises(ToolchainError, match=told) as caught:
+        check(machine, broken, folder=tmp_path)
+    assert "3.10" in caught.value.remedy
+
+
+def test_the_header_of_old_pythons_that_distributions_keep_apart(machine, python, tmp_path, identity):
+    """``-nostdinc`` stands for a distribution without it: there no header is but what Python.h includes."""
+    older = headers(tmp_path, python, "#include <crypt.h>\n")
+    environment = {"PATH": os.environ["PATH"], "CXX": "g++ -nostdinc"}
+    with pytest.raises(ToolchainError, match=r"crypt\.h, which is not there") as caught:
+        check(machine, older, folder=tmp_path, environment=environment, os_release=identity)
+    assert caught.value.remedy == "sudo apt-get install -y libcrypt-dev"
+
+
+def test_headers_that_can_be_read(machine, python, tmp_path, identity):
+    whole = headers(tmp_path, python, "#include <vector>\n")
+    assert check(machine, whole, folder=tmp_path, os_release=identity).cxx
 
 
 def test_this_machine_can_build(machine, python, tmp_path, identity):

@@ -15,7 +15,7 @@ from raw_catalog import read_data
 from mmsetup.catalog import Catalog
 from mmsetup.errors import NoPlanError
 from mmsetup.plan import Plan, Request
-from mmsetup.probe.machine import Machine
+from mmsetup.probe.machine import Machine, Toolkit
 
 DATA = read_data()
 Planned = Callable[..., Plan]
@@ -159,8 +159,9 @@ def test_where_there_are_no_wheels_the_nearest_older_nvcc_is_taken(
     assert plan.ops.nvcc_wheels == ()
 
 
-def test_a_toolkit_without_nvcc_is_none(built: Planned) -> None:
-    machine = replace(on("sm_90", version=NEW), toolkits=(toolkit("13.0", nvcc=False),))
+@pytest.mark.parametrize("kit", [toolkit("13.0", nvcc=False), replace(toolkit("13.0"), lacks=("cicc",))])
+def test_a_toolkit_without_an_nvcc_that_works_is_none(built: Planned, kit: Toolkit) -> None:
+    machine = replace(on("sm_90", version=NEW), toolkits=(kit,))
     assert built(machine, cuda="cu130", torch="2.11", family="onedl").ops.nvcc_wheels
 
 

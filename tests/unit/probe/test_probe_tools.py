@@ -21,6 +21,7 @@ from mmsetup.probe.machine import (
     Machine,
     Memory,
     OperatingSystem,
+    Toolkit,
 )
 
 Program = Callable[..., Path]
@@ -69,6 +70,8 @@ def test_broken_tool_is_a_note_and_hides_no_other(program: Program, tmp_path: Pa
 def test_toolkit_is_listed_once_however_it_is_reached(program: Program, tmp_path: Path) -> None:
     home = tmp_path / "usr/local/cuda-12.1"
     program(home / "bin/nvcc", 'echo "Cuda compilation tools, release 12.1, V12.1.105"')
+    for part in ("bin/cudafe++", "bin/ptxas", "nvvm/bin/cicc"):
+        program(home / part, "exit 1")
     (tmp_path / "usr/local/cuda").symlink_to("cuda-12.1")
     (tmp_path / "bin").mkdir()
     wrapper = ("#!/bin/sh", f"echo '#$ _SPACE_= ' >&2; echo '#$ _HERE_={home}/bin' >&2")
@@ -79,8 +82,17 @@ def test_toolkit_is_listed_once_however_it_is_reached(program: Program, tmp_path
         "CUDA_PATH": str(home),
     }
     found, notes = toolkits.read(Host(tmp_path, environ))
-    assert [(one.path, one.version, one.nvcc) for one in found] == [(home, "12.1", home / "bin/nvcc")]
+    assert found == (Toolkit(home, "12.1", home / "bin/nvcc"),)
     assert notes == ()
+
+
+def test_an_nvcc_without_the_programs_that_it_starts_is_told(program: Program, tmp_path: Path) -> None:
+    home = tmp_path / "usr/local/cuda-13.0"
+    program(home / "bin/nvcc", 'echo "release 13.0, V13.0.88"')
+    program(home / "bin/ptxas", "exit 1")
+    found, notes = toolkits.read(Host(tmp_path, {"PATH": ""}))
+    assert [one.lacks for one in found] == [("cicc", "cudafe++")]
+    assert notes == (f"{home}/bin/nvcc compiles nothing: it lacks cicc, cudafe++",)
 
 
 def test_link_to_nvcc_leads_to_its_toolkit(tmp_path: Path) -> None:
