@@ -18,6 +18,7 @@ from mmsetup.build.cache import BuiltWheel
 from mmsetup.build.environment import make_environment, variables
 from mmsetup.build.label import label
 from mmsetup.build.launcher import through_cache
+from mmsetup.build.patching import apply
 from mmsetup.build.preflight import Toolchain
 from mmsetup.build.recipe import PLAIN, Recipe, key
 from mmsetup.build.units import clashes, ordered
@@ -133,6 +134,7 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
     recipe = job.recipe
     progress.update("preparing the build environment", seconds_left=job.expected_seconds)
     source = unpack(job.sdist, folder / "source")
+    apply(recipe.patches, source, f"{recipe.distribution} {recipe.version}")
     environment = make_environment(recipe, folder, offline=job.offline)
     out = folder / "wheel"
     out.mkdir()
