@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import hashlib
 import io
 import json
@@ -9,6 +11,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +79,33 @@ def stack_environment(stack: Finished) -> Iterator[Path]:
 def ops_wheel(stack: Finished) -> Path:
     """Give the wheel of mmcv-full that was built for the environment."""
     return Path(stack.document["wheel"]["path"])
+
+
+@pytest.fixture(scope="session")
+def relabelled() -> Callable[..., Path]:
+    """Give what makes of a wheel the same under another version, by a tool that tells no recipe."""
+    return _relabelled
+
+
+def _relabelled(wheel: Path, version: str, folder: Path, *, tags: str = "") -> Path:
+    name, old, own_tags = wheel.name.split("-", 2)
+    before, after = f"{name}-{old}.dist-info", f"{name}-{version}.dist-info"
+    made = folder / f"{name}-{version}-{tags or own_tags.removesuffix('.whl')}.whl"
+    rows = []
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as target:
+        for info in source.infolist():
+            member, content = info.filename.replace(before, after), source.read(info)
+            if member.startswith(after) and member.endswith(("/RECORD", ".json")):
+                continue
+            if member == f"{after}/METADATA":
+                content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode())
+            target.writestr(member, content)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            rows.append((member, f"sha256={digest}", len(content)))
+        record = io.StringIO()
+        csv.writer(record, lineterminator="\n").writerows([*rows, (f"{after}/RECORD", "", "")])
+        target.writestr(f"{after}/RECORD", record.getvalue())
+    return made
 
 
 @pytest.fixture(scope="session")

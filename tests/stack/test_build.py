@@ -11,14 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny_package import EXTENSION, SETUP, Steps, newest_log
 
-from mmsetup.binary import wheel
+from mmsetup.binary import inspection, wheel
 from mmsetup.build import build
+from mmsetup.build.label import RECIPE_FILE
 from mmsetup.build.recipe import PLAIN, UNITS
 from mmsetup.errors import BuildError, IntegrityError
 from mmsetup.paths import cache_folder
@@ -306,6 +308,22 @@ def test_the_real_wheel_is_small_and_whole(ops_wheel):
     assert facts.ops.architectures.sass == ()
     assert "libc10.so" in facts.ops.elf.needed
     assert facts.size < 3_000_000
+
+
+def test_the_real_wheel_tells_where_it_belongs(ops_wheel, stack):
+    plan = stack.document["plan"]
+    torch = next(choice["version"] for choice in plan["choices"] if choice["name"] == "torch")
+    found = inspection.inspect(ops_wheel)
+    assert found.label.version == f"1.7.2+pt{torch}{plan['variant']}"
+    assert found.label.tags == (f"cp310-cp310-{found.manylinux or 'linux_x86_64'}",)
+    assert found.manylinux.startswith("manylinux_2_")
+    with zipfile.ZipFile(ops_wheel) as archive:
+        info = next(name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name)
+        told = json.loads(archive.read(f"{info}/{RECIPE_FILE}"))
+        assert b"__version__ = '1.7.2'" in archive.read("mmcv/version.py")
+    assert (told["recipe"]["torch"], told["recipe"]["variant"]) == (torch, plan["variant"])
+    assert told["key"] == stack.document["wheel"]["key"]
+    assert str(Path.home()) not in json.dumps(told)
 
 
 def test_the_real_wheel_holds_what_mmcv_ops_loads(ops_wheel, stack_environment, tmp_path):

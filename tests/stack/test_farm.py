@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
 import os
 import shutil
 import subprocess
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from uv import find_uv_bin
@@ -28,6 +25,7 @@ pytestmark = pytest.mark.stack
 
 PAIR = "cu117/torch1.13.0"
 PAGE = f"mmcv/dist/{PAIR}/index.html"
+LABELLED = "1.7.2+pt1.13.1cu117"
 OTHER = "1.7.2+pt2.0.1cu118"
 JSON = "application/vnd.pypi.simple.v1+json"
 OPERATORS = "import torch, mmcv.ops as ops; boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 8, 9]])\n"
@@ -36,28 +34,6 @@ OPERATORS += "print(len(ops.nms(boxes, torch.tensor([.9, .8]), .5)[1]))"
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def relabelled(wheel: Path, version: str, folder: Path) -> Path:
-    """Give the wheel under another version, in its name and in its metadata."""
-    name, old, tags = wheel.name.split("-", 2)
-    before, after = f"{name}-{old}.dist-info", f"{name}-{version}.dist-info"
-    made = folder / f"{name}-{version}-{tags}"
-    rows = []
-    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as target:
-        for info in source.infolist():
-            member, content = info.filename.replace(before, after), source.read(info)
-            if member == f"{after}/RECORD":
-                continue
-            if member == f"{after}/METADATA":
-                content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode())
-            target.writestr(member, content)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            rows.append((member, f"sha256={digest}", len(content)))
-        record = io.StringIO()
-        csv.writer(record, lineterminator="\n").writerows([*rows, (f"{after}/RECORD", "", "")])
-        target.writestr(f"{after}/RECORD", record.getvalue())
-    return made
 
 
 @dataclass
@@ -120,8 +96,10 @@ def serve() -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture(scope="module")
-def farm(ops_wheel: Path, mmsetup: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lay out a farm: one wheel whose folder tells its pair, one of another pair whose name tells it."""
+def farm(
+    ops_wheel: Path, relabelled: Callable, mmsetup: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Lay out a farm: the wheel that was built in the folder of its pair, and one that names another pair."""
     folder = tmp_path_factory.mktemp("farm") / "a farm"
     for place in (PAIR, "wheels"):
         (folder / place).mkdir(parents=True)
@@ -129,7 +107,7 @@ def farm(ops_wheel: Path, mmsetup: Callable, tmp_path_factory: pytest.TempPathFa
     relabelled(ops_wheel, OTHER, folder / "wheels")
     done = mmsetup("index", "--write", folder, "--json", cwd=folder)
     assert done.code == 0, done.err
-    assert {wheel["version"] for wheel in done.document["wheels"]} == {"1.7.2", OTHER}
+    assert {wheel["version"] for wheel in done.document["wheels"]} == {LABELLED, OTHER}
     assert PAGE in done.document["written"]
     return folder
 
@@ -198,8 +176,9 @@ def only_file(folder: Path) -> Path:
 
 @pytest.mark.parametrize("page", [PAGE, "mmcv/dist/cu117/torch1.13/index.html"])
 def test_pip_finds_links(page: str, mirror: str, download: Callable, ops_wheel: Path) -> None:
-    done = download("--no-index", "-f", f"{mirror}/{page}", "mmcv-full")
+    done = download("--no-index", "-f", f"{mirror}/{page}", "mmcv-full==1.7.2")
     assert done.code == 0, done.err
+    assert only_file(done.folder).name == ops_wheel.name
     assert sha256(only_file(done.folder)) == sha256(ops_wheel)
 
 
@@ -236,7 +215,9 @@ def test_pip_refuses_a_wheel_that_was_exchanged(
 )
 def test_uv_installs(words: tuple[str, ...], mirror: str, with_uv: Callable, ops_wheel: Path) -> None:
     *options, page = words
-    assert different_files(ops_wheel, with_uv(*options, f"{mirror}/{page}", "mmcv-full")) == ()
+    site = with_uv(*options, f"{mirror}/{page}", "mmcv-full==1.7.2")
+    assert different_files(ops_wheel, site) == ()
+    assert (site / f"mmcv_full-{LABELLED}.dist-info").is_dir()
 
 
 def test_uv_finds_in_the_index_of_all_what_is_named_whole(mirror: str, with_uv: Callable) -> None:
@@ -282,6 +263,35 @@ def test_mim_installs_what_the_mirror_has(
     assert ran.stdout.split() == ["1"], ran.stderr
 
 
+def test_pip_takes_the_wheel_that_names_its_torch_and_so_do_the_gates(
+    stack, stack_environment: Path, tmp_path: Path, ops_wheel: Path
+) -> None:
+    made = tmp_path / "with-pip"
+    uv.call(["venv", "--quiet", "--seed", "--python", Path(stack.document["python"]), made], "make it")
+    borrow(stack_environment, made)
+    python = made / "bin" / "python"
+
+    def pip(*words: str | Path) -> str:
+        command = [python, "-B", "-m", "pip", "--isolated", "--disable-pip-version-check", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        return done.stdout + done.stderr
+
+    assert f"Successfully installed mmcv-full-{LABELLED}" in pip(
+        "install", "--no-deps", "--no-index", ops_wheel
+    )
+    assert "Requirement already satisfied: mmcv-full==1.7.2" in pip(
+        "install", "--no-deps", "--no-index", "mmcv-full==1.7.2"
+    )
+    # setup.py asks for one edition of opencv, and servers have another.
+    complaints = [line for line in pip("check").splitlines() if "opencv-python" not in line]
+    assert complaints in ([], ["No broken requirements found."])
+    code = "import mmcv, mmseg; print(mmcv.__version__, mmseg.__version__)"
+    ran = subprocess.run(
+        [python, "-B", "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ran.stdout.split() == ["1.7.2", "0.30.0"], ran.stderr
+
+
 def borrow(lender: Path, borrower: Path) -> None:
     """Let an environment use what it lacks of another one, but for the ops."""
     own = {path.name for path in site_packages(borrower).iterdir()}
@@ -306,10 +316,33 @@ def test_the_plan_takes_the_mirror_at_its_word(
     plan = done.document
     assert (plan["ops"]["kind"], plan["ops"]["source"]) == ("prebuilt", "openmmlab")
     (ops,) = [choice for choice in plan["choices"] if choice["name"] == "mmcv-full"]
-    assert ops["file"]["url"] == f"{mirror}/{PAIR}/{ops_wheel.name}"
+    assert ops["file"]["url"] == f"{mirror}/{PAIR}/{quote(ops_wheel.name)}"
     assert ops["file"]["sha256"] == sha256(ops_wheel)
     found = mmsetup("index", "--mirror", mirror, cwd=tmp_path, **cache)
     assert (found.code, found.out) == (0, f"{mirror}/{PAGE}\n")
+
+
+def test_what_the_mirror_has_is_installed_and_locked_and_is_the_same_afterwards(
+    mirror: str, mmsetup: Callable, tmp_path: Path
+) -> None:
+    def go(*words: str | Path, folder: Path = tmp_path):
+        more = {"MMSETUP_MIRROR": mirror, "MMSETUP_CACHE_DIR": str(tmp_path / "cache")}
+        done = mmsetup(*words, "--json", cwd=folder, **more)
+        assert done.code == 0, done.err
+        return done.document
+
+    first = go("install", "--no-smoke", "--no-build")
+    assert (first["status"], first["wheel"]) == ("installed", None)
+    assert (site_packages(tmp_path / ".venv") / f"mmcv_full-{LABELLED}.dist-info").is_dir()
+    assert go("install", "--no-smoke", "--no-build")["status"] == "unchanged"
+    go("lock", "--no-build", "--name", "near")
+    for form in ("pylock.near.toml", "requirements.near.txt"):
+        there = tmp_path / form.partition(".")[0]
+        there.mkdir()
+        lock = tmp_path / form
+        assert go("install", "--no-smoke", "--lock", lock, folder=there)["status"] == "installed"
+        assert go("install", "--no-smoke", "--lock", lock, folder=there)["status"] == "unchanged"
+        shutil.rmtree(there)
 
 
 def test_a_matrix_becomes_a_mirror_although_a_job_fails(

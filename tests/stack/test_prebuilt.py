@@ -54,6 +54,13 @@ class Index:
         return Response(self._files[request.path].read_bytes(), content_type="application/octet-stream")
 
 
+@pytest.fixture(scope="module")
+def ops_wheel(ops_wheel: Path, relabelled: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the ops as OpenMMLab names them."""
+    folder = tmp_path_factory.mktemp("offered")
+    return relabelled(ops_wheel, "1.7.2", folder, tags=WHEEL.split("-", 2)[2].removesuffix(".whl"))
+
+
 @pytest.fixture
 def index(httpserver: HTTPServer) -> Index:
     return Index(httpserver)

@@ -42,6 +42,12 @@ def test_the_environment_works_from_where_it_is(stack_environment: Path) -> None
     assert not stack_environment.with_name(".venv.mmsetup").exists()
 
 
+def test_the_ops_tell_what_they_were_built_for(stack_environment: Path) -> None:
+    (ops,) = stack_environment.glob("lib/python3*/site-packages/mmcv_full-*.dist-info")
+    assert ops.name == "mmcv_full-1.7.2+pt1.13.1cu117.dist-info"
+    assert (ops / "mmsetup-recipe.json").is_file()
+
+
 def test_a_second_run_does_nothing(mmsetup: Callable, stack_environment: Path) -> None:
     before = (stack_environment / ".mmsetup" / "manifest.json").stat().st_mtime_ns
     done = mmsetup("install", "--json", cwd=stack_environment.parent)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.stack
 
 PAIR = "/mmcv/dist/cu117/torch1.13.0"
 OFFERED = "mmcv_full-1.7.2-cp310-cp310-manylinux1_x86_64.whl"
+LABELLED = "1.7.2+pt1.13.1cu117"
 OPERATORS = "import torch, mmcv.ops as ops, mmseg; boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 8, 9]])\n"
 OPERATORS += "print(len(ops.nms(boxes, torch.tensor([.9, .8]), .5)[1]))"
 
@@ -74,8 +75,9 @@ def test_what_was_built_is_what_mim_installed(made, environment: Path, ops_wheel
     names = ("mmcv-full", "mmcls", "mmsegmentation")
     assert installed == [f"{name}=={packages[name]}" for name in names]
     assert different_files(ops_wheel, site_packages(environment)) == ()
+    here = {**packages, "mmcv-full": LABELLED}
     for name in names:
-        folder = site_packages(environment) / f"{name.replace('-', '_')}-{packages[name]}.dist-info"
+        folder = site_packages(environment) / f"{name.replace('-', '_')}-{here[name]}.dist-info"
         assert (folder / "INSTALLER").read_text().strip() == "pip", "uv writes its own name there"
     assert said_by(environment / "bin" / "python", OPERATORS) == "1"
 
@@ -87,7 +89,8 @@ def test_what_openmim_would_change_is_told_and_does_not_happen(made, environment
     assert rows["setuptools"]["alone"] == "60.2.0"
     assert rows["openmim"]["kind"] == "new"
     assert (mim["put_back"], mim["fault"]) == ([], "")
-    assert distributions(environment) == {**stack.document["packages"], **mim["packages"]}
+    packages = {**stack.document["packages"], **mim["packages"], "mmcv-full": LABELLED}
+    assert distributions(environment) == packages
     assert "stays as locked" in made.err
     assert said_by(environment / "bin" / "python", "import mim; print(mim.install.__name__)") == "install"
 
@@ -145,13 +148,19 @@ def test_a_lock_is_installed_by_mim_without_a_network(
 
 
 @pytest.fixture
-def go(mmsetup: Callable, httpserver: HTTPServer, ops_wheel: Path, tmp_path: Path) -> Callable:
+def offered(ops_wheel: Path, relabelled: Callable, tmp_path: Path) -> Path:
+    """Give the ops as OpenMMLab names them."""
+    return relabelled(ops_wheel, "1.7.2", tmp_path, tags="cp310-cp310-manylinux1_x86_64")
+
+
+@pytest.fixture
+def go(mmsetup: Callable, httpserver: HTTPServer, offered: Path, tmp_path: Path) -> Callable:
     """Run mmsetup with an index in OpenMMLab's layout that offers the ops prebuilt, and with a cache of its own."""
     httpserver.expect_request(f"{PAIR}/index.html").respond_with_data(
         f'<a href="../torch1.13.0/{OFFERED}">{OFFERED}</a><br>', content_type="text/html"
     )
     httpserver.expect_request(f"{PAIR}/{OFFERED}").respond_with_data(
-        ops_wheel.read_bytes(), content_type="application/octet-stream"
+        offered.read_bytes(), content_type="application/octet-stream"
     )
     (tmp_path / "work").mkdir()
 
@@ -167,19 +176,19 @@ def go(mmsetup: Callable, httpserver: HTTPServer, ops_wheel: Path, tmp_path: Pat
 
 
 def test_the_wheel_of_the_page_that_the_plan_chose_is_what_mim_installs(
-    go: Callable, tmp_path: Path, ops_wheel: Path
+    go: Callable, tmp_path: Path, offered: Path
 ) -> None:
     done = go("--yes", "--no-build", "--json")
     assert done.code == 0, done.err
     environment = tmp_path / "work" / ".venv"
     assert f"/{done.document['mim']['page']}" == f"{PAIR}/index.html"
     assert done.document["plan"]["ops"]["kind"] == "prebuilt"
-    assert different_files(ops_wheel, site_packages(environment)) == ()
+    assert different_files(offered, site_packages(environment)) == ()
     assert said_by(environment / "bin" / "python", OPERATORS) == "1"
     recorded = manifest(environment)
     assert recorded["ops"]["origin"] == "prebuilt"
     assert recorded["mim"]["openmim"] == distributions(environment)["openmim"]
-    assert hashlib.sha256(ops_wheel.read_bytes()).hexdigest() in recorded["file_hashes"]["mmcv-full"]
+    assert hashlib.sha256(offered.read_bytes()).hexdigest() in recorded["file_hashes"]["mmcv-full"]
 
 
 def test_without_a_terminal_the_changes_are_shown_and_nothing_is_done(go: Callable, tmp_path: Path) -> None:
