@@ -21,6 +21,7 @@ from mmsetup.binary.linkage import missing_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family
 from mmsetup.doctor import declared
+from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
@@ -113,6 +114,11 @@ class Context:
         if libc is not None and libc.name == "glibc":
             found["glibc"] = parsed(libc.version)
         return {name: version for name, version in found.items() if version is not None}
+
+    @cached_property
+    def patches(self) -> frozenset[str]:
+        """Give the patches that the distributions of the stack were made with."""
+        return frozenset(name for one in self.stack for name in patches_of(one))
 
     def owners(self, module: str) -> tuple[Distribution, ...]:
         """Give the distributions that own a top-level module."""

@@ -10,6 +10,7 @@ from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Part
+from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import RequestError
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
@@ -54,7 +55,7 @@ def doctor(
         prefix=described.prefix,
         python=described.interpreter.version,
         family=context.family.name if context.family else "",
-        parts=tuple(Part(found.name, found.version) for found in context.stack),
+        parts=tuple(Part(found.name, found.version, patches_of(found)) for found in context.stack),
         checked=tuple(one.id for one in chosen),
         findings=tuple(
             sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id))

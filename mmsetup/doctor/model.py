@@ -57,10 +57,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A distribution of the stack and its version."""
+    """A distribution of the stack, its version, and the patches that it was made with."""
 
     name: str
     version: str
+    patches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     """Print what was looked at, each finding with its evidence and its remedy, and the sum."""
     stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
     console.print(Text(f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}", "bold"), soft_wrap=True)
+    for part in diagnosis.parts:
+        if part.patches:
+            words = f"{part.name} is patched: {', '.join(part.patches)}"
+            console.print(Text(words, "dim"), soft_wrap=True)
     for override in diagnosis.overrides:
         console.print(Text(f"pretended: {override}", "dim"), soft_wrap=True)
     for finding in diagnosis.findings:

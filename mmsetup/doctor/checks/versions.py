@@ -90,7 +90,9 @@ def known_break(context: Context) -> Iterator[Observation]:
 
 
 def _concerning(context: Context) -> Iterator[Break]:
-    return (found for found in context.catalog.breaks if found.concerns(context.versions, built=False))
+    for found in context.catalog.breaks:
+        if found.concerns(context.versions, built=False) and not context.patches.intersection(found.patches):
+            yield found
 
 
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 import os
 
 import pytest
+from rich.console import Console
+
+from mmsetup.render.diagnosis import show_diagnosis
 
 
 def test_a_torchvision_of_another_release_is_no_partner(site, examine):
@@ -129,6 +132,25 @@ def test_a_combination_with_a_caution_is_a_warning(site, examine):
     diagnosis = examine(site)
     assert [(finding.id, finding.severity) for finding in diagnosis.findings] == [("MM403", "warning")]
     assert "mmcv1-ddp" in diagnosis.findings[0].evidence[0]
+
+
+def test_what_a_patch_mended_is_no_finding_and_the_patch_is_named(site, examine, capsys):
+    other_torch(site, "2.5.1")
+    recipe = next(site.packages.glob("mmcv_full-*.dist-info")) / "mmsetup-recipe.json"
+    recipe.write_text('{"recipe": {"patches": [{"name": "copy-stream-of-its-own", "sha256": "ab"}]}}')
+    diagnosis = examine(site)
+    assert diagnosis.findings == ()
+    (ops,) = (part for part in diagnosis.parts if part.name == "mmcv-full")
+    assert ops.patches == ("copy-stream-of-its-own",)
+    show_diagnosis(diagnosis, Console())
+    assert "mmcv-full is patched: copy-stream-of-its-own" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"patches": 5}', '{"patches": [{"sha256": "ab"}]}', "\0"])
+def test_a_recipe_that_tells_of_no_patch_hides_nothing(site, examine, text):
+    other_torch(site, "2.5.1")
+    (next(site.packages.glob("mmcv_full-*.dist-info")) / "mmsetup-recipe.json").write_text(text)
+    assert [finding.id for finding in examine(site).findings] == ["MM403"]
 
 
 def test_a_combination_that_is_rejected_is_an_error(site, examine):
