@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -309,10 +309,21 @@ class Catalog:
         """Give the patch of that name."""
         return next((patch for patch in self.patches if patch.name == name), None)
 
-    def mending(self, found: Break, distribution: str, version: Version) -> tuple[Patch, ...]:
-        """Give the patches that mend a break in a release of the ops; none where it goes on breaking it."""
-        named = map(self.patch, found.patches)
-        return tuple(patch for patch in named if patch is not None and patch.fits(distribution, version))
+    def mending(
+        self, found: Break, versions: Mapping[str, Version], asked: Collection[str] = ()
+    ) -> tuple[Patch, ...]:
+        """Give the patches that mend a break in one of these releases, by distribution.
+
+        There are none where it goes on breaking them. Those that are made only when they are asked for count
+        where they are among ``asked``.
+        """
+        named = (patch for patch in map(self.patch, found.patches) if patch is not None)
+        return tuple(
+            patch
+            for patch in named
+            if (not patch.asked or patch.name in asked)
+            and any(patch.fits(name, version) for name, version in versions.items())
+        )
 
     def with_patched_gates(self, names: Iterable[str]) -> Catalog:
         """Give the catalogue with the gates as patches of these names leave them."""

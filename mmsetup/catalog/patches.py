@@ -79,7 +79,9 @@ def patch(entry: Mapping[str, Any]) -> Patch:
     edits = tuple(map(_edit, entry["edits"]))
     if not edits:
         raise ValueError(f"{name} has no edits")
-    releases = {canonicalize_name(one): SpecifierSet(range_) for one, range_ in entry["releases"].items()}
+    releases = {
+        str(canonicalize_name(one)): SpecifierSet(range_) for one, range_ in entry["releases"].items()
+    }
     if not releases:
         raise ValueError(f"{name} names no releases")
     admits = entry.get("admits", {})

@@ -28,6 +28,7 @@ class BreakTable:
         self._ops = situation.family.ops.distribution
         self._catalog = situation.catalog
         self._may_patch = situation.request.may_patch
+        self._asked = situation.request.patches
         known = {"torch", "python", "glibc", "cuda", *self._distributions}
         platform, glibc = situation.platform, situation.glibc
         self.breaks: tuple[Break, ...] = tuple(
@@ -56,11 +57,14 @@ class BreakTable:
         masks = (self.of(name, versions.get(name)) for name in self._distributions)
         return reduce(and_, masks, self._outside)
 
-    def mended(self, ops: Version) -> int:
-        """Give the breaks that patches mend where a version of the ops is built."""
-        if not self._may_patch:
-            return 0
-        return self._where(bool(self._catalog.mending(found, self._ops, ops)) for found in self.breaks)
+    def mended(self, versions: dict[str, Version]) -> tuple[int, int]:
+        """Give the breaks that patches mend in a set: with its ops prebuilt, and with its ops built."""
+        others = {name: version for name, version in versions.items() if name != self._ops}
+        prebuilt, built = (
+            self._where(bool(self._catalog.mending(found, these, self._asked)) for found in self.breaks)
+            for these in (others, versions)
+        )
+        return prebuilt, built if self._may_patch else prebuilt
 
     def concerning(self, code: int, others: int, *, built: bool) -> int:
         """Give the breaks that concern a set, from the masks of its parts."""

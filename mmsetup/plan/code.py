@@ -27,7 +27,7 @@ class Code:
 
     ``mask`` tells the breaks whose conditions on these hold, ``proofs`` the numbers of the family's proven
     sets that have these versions, ``age`` orders codes from new to old. ``mended`` are the breaks that
-    patches mend where the ops are built.
+    patches mend, first where the ops are prebuilt, then where they are built.
     """
 
     ops: Version
@@ -35,7 +35,7 @@ class Code:
     mask: int
     proofs: tuple[int, ...]
     age: tuple[tuple[int, ...], ...]
-    mended: int = 0
+    mended: tuple[int, int] = (0, 0)
 
     def version(self, distribution: str) -> Version | None:
         """Give the version of a member that is part of it."""
@@ -57,6 +57,8 @@ class Codes:
         for found in map(Requirement, situation.request.wanted):
             self._wishes[found.name] = self._wishes.get(found.name, SpecifierSet()) & found.specifier
         self._without = frozenset(situation.request.without)
+        asked = map(situation.catalog.patch, situation.request.patches)
+        self._patches = [patch for patch in asked if patch is not None]
         required = (Requirement(line) for line in self._family.ops.requires)
         self._required = {one.name: one.specifier for one in required if one.specifier}
         self._known: dict[Version, tuple[Code, ...]] = {}
@@ -96,9 +98,8 @@ class Codes:
         family = self._family
         made: dict[object, Code] = {}
         chosen = {family.ops.distribution: ops}
-        mended = self._table.mended(ops)
         for versions in self._extended(chosen, family.members):
-            mask = self._table.of_code(versions)
+            mask, mended = self._table.of_code(versions), self._table.mended(versions)
             members = tuple(
                 (member.distribution, versions[member.distribution])
                 for member in family.members
@@ -110,7 +111,7 @@ class Codes:
                 if all(versions.get(name) == version for name, version in proof.versions.items())
             )
             age = (newest_first(ops), *(newest_first(version) for _, version in members))
-            made.setdefault((mask, proofs), Code(ops, members, mask, proofs, age, mended))
+            made.setdefault((mask, mended, proofs), Code(ops, members, mask, proofs, age, mended))
         yield from made.values()
 
     def _extended(
@@ -195,7 +196,8 @@ class Codes:
             if name in other.needed_by
         )
         proven = any(proof.versions.get(name) == version for proof in self._family.proven)
-        return self._table.of(name, version), asserts, admitted, needs, version if proven else None
+        patches = tuple(patch.fits(name, version) for patch in self._patches)
+        return self._table.of(name, version), asserts, admitted, needs, patches, version if proven else None
 
     def _refuse(self, member: Member, refusals: list[str]) -> None:
         if refusals:

@@ -20,9 +20,9 @@ def applied(best: Candidate, situation: Situation) -> Iterator[PatchChoice]:
     """Give the patches of a set, in the order of the catalogue: first those of the ops that are built."""
     ops = situation.family.ops.distribution
     needed = {
-        patch.name: patch
+        patch.name
         for found in best.mended
-        for patch in situation.catalog.mending(found, ops, best.code.ops)
+        for patch in situation.catalog.mending(found, {ops: best.code.ops} if best.is_built else {})
     }
     for patch in situation.catalog.patches:
         if patch.name in needed:

@@ -260,26 +260,30 @@ def _with_a_weakness(base: Selection) -> Iterator[_Way]:
 
 
 def _with_patches(base: Selection) -> Iterator[_Way]:
-    """Try what is patched only when it is asked for, and name what of that was of use."""
+    """Try each patch that is made only when it is asked for, then all of them together."""
     situation, request = base.situation, base.situation.request
     known = tuple(
         patch.name
         for patch in situation.catalog.patches
-        if patch.asked and any(name in patch.releases for name in situation.family.distributions)
+        if patch.asked
+        and patch.name not in request.patches
+        and any(name in patch.releases for name in situation.family.distributions)
     )
-    if not set(known) - set(request.patches):
-        return
-    catalog = situation.catalog.with_patched_gates(known)
-    patched = replace(situation, catalog=catalog, request=replace(request, patches=known))
-    fit = _fit(base, patched)
-    if fit is None or _is_plain(fit, base):
-        return
-    useless = set(idle(fit.candidate, patched))
-    used = tuple(name for name in known if name not in useless)
-    yield _Way(
-        f"with {', '.join(used)} patched this fits: {fit.words}",
-        command_for(replace(fit.request, patches=used), situation.machine),
-    )
+    found: list[tuple[_Fit, tuple[str, ...]]] = []
+    for tried in [*((name,) for name in known), known]:
+        patches = (*request.patches, *tried)
+        catalog = situation.catalog.with_patched_gates(patches)
+        patched = replace(situation, catalog=catalog, request=replace(request, patches=patches))
+        fit = _fit(base, patched) if tried else None
+        if fit is not None and not _is_plain(fit, base):
+            useless = set(idle(fit.candidate, patched))
+            found.append((fit, tuple(name for name in patches if name not in useless)))
+    if found:
+        fit, used = min(found, key=lambda one: any(known.caution for known in one[0].candidate.breaks))
+        yield _Way(
+            f"with {', '.join(used)} patched this fits: {fit.words}",
+            command_for(replace(fit.request, patches=used), situation.machine),
+        )
 
 
 def _is_plain(fit: _Fit, base: Selection) -> bool:

@@ -220,8 +220,9 @@ class Selection:
                 lambda: (code for version in by_version for code in self.codes.of(version)),  # noqa: B023
                 (parts, proven, False),
             )
-            for code, mask, _ in chosen:
-                yield self._candidate(build, code, by_version[code.ops], (mask, 0), confirmed=confirmed)
+            for code, mask, mended in chosen:
+                offer = by_version[code.ops]
+                yield self._candidate(build, code, offer, (mask, mended), confirmed=confirmed)
         buildable = self._buildable if codes is None else codes
         parts &= self.table.of("cuda", self._cuda_of_build(build))
         for code, mask, mended in self._chosen(
@@ -245,7 +246,7 @@ class Selection:
             weighed = []
             for number, code in enumerate(codes()):
                 mask = self.table.concerning(code.mask, parts, built=built)
-                mended = mask & code.mended if built else 0
+                mended = mask & code.mended[built]
                 mask ^= mended
                 proof = next((known for known in code.proofs if known in proven), None)
                 cautions = (mask & self.table.cautions).bit_count()
@@ -299,7 +300,14 @@ def _has_same_code(one: Situation, other: Situation) -> bool:
     def shape(situation: Situation) -> tuple[object, ...]:
         request = situation.request
         platform = situation.platform, situation.glibc
-        return situation.family.name, request.wanted, request.without, request.may_patch, *platform
+        return (
+            situation.family.name,
+            request.wanted,
+            request.without,
+            request.may_patch,
+            request.patches,
+            *platform,
+        )
 
     return one.catalog is other.catalog and shape(one) == shape(other)
 

@@ -84,12 +84,10 @@ def _of_proof(proof: Proven, family: Family, catalog: Catalog) -> Iterator[str]:
 
 def _of_breaks(proof: Proven, family: Family, catalog: Catalog) -> Iterator[str]:
     built = not _has_wheel(proof, family, catalog)
-    ops = proof.versions.get(family.ops.distribution)
     breaking = [
         found
         for found in catalog.breaks
-        if (found.reject or found.caution)
-        and not (built and ops and catalog.mending(found, family.ops.distribution, ops))
+        if (found.reject or found.caution) and not (built and catalog.mending(found, proof.versions))
     ]
     for python in proof.pythons:
         held = {"torch": proof.torch, "python": parsed(python), **proof.versions}

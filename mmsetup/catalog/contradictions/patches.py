@@ -22,8 +22,8 @@ def of_patches(catalog: Catalog) -> Iterator[str]:
     ops = {family.ops.distribution for family in catalog.families}
     for one in catalog.patches:
         place = f"patches.toml: {one.name}"
-        if one.asked == (one.name in naming):
-            yield f"{place} is applied {'by a break and by name' if one.asked else 'by nothing'}"
+        if not one.asked and one.name not in naming:
+            yield f"{place} is applied by nothing"
         if not one.asked and not ops.issuperset(one.releases):
             yield f"{place} changes what is never built, and nobody has to ask for it"
         yield from (f"{place} {fault}" for fault in _of_releases(one, catalog))
