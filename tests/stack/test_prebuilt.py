@@ -27,6 +27,9 @@ pytestmark = pytest.mark.stack
 
 PAIR = "/mmcv/dist/cu117/torch1.13.0"
 WHEEL = "mmcv_full-1.7.2-cp310-cp310-manylinux1_x86_64.whl"
+MODULE = "_ext.cpython-310-x86_64-linux-gnu.so"
+KERNEL = "__global__ void twice(float *x) { x[threadIdx.x] *= 2; }\n"
+AMPERE = {"MMSETUP_OVERRIDE_GPU_ARCHITECTURES": "sm_86", "MMSETUP_OVERRIDE_DRIVER": "535.104.05"}
 
 
 class Index:
@@ -37,14 +40,15 @@ class Index:
         self.base = server.url_for("").rstrip("/")
         self._files: dict[str, Path] = {}
 
-    def offer(self, wheel: Path, *, name: str = WHEEL, fragment: str = "") -> str:
-        self._files[f"{PAIR}/{name}"] = wheel
-        self._server.expect_request(f"{PAIR}/{name}").respond_with_handler(self._send)
-        self.page(f'<a href="../torch1.13.0/{quote(name)}{fragment}">{name}</a><br>')
-        return f"{self.base}{PAIR}/{name}"
+    def offer(self, wheel: Path, *, name: str = WHEEL, fragment: str = "", pair: str = PAIR) -> str:
+        self._files[f"{pair}/{name}"] = wheel
+        self._server.expect_request(f"{pair}/{name}").respond_with_handler(self._send)
+        folder = pair.rpartition("/")[2]
+        self.page(f'<a href="../{folder}/{quote(name)}{fragment}">{name}</a><br>', pair=pair)
+        return f"{self.base}{pair}/{name}"
 
-    def page(self, html: str, status: int = 200) -> None:
-        answer = self._server.expect_request(f"{PAIR}/index.html")
+    def page(self, html: str, status: int = 200, *, pair: str = PAIR) -> None:
+        answer = self._server.expect_request(f"{pair}/index.html")
         answer.respond_with_data(html, status=status, content_type="text/html")
 
     def withdraw(self) -> None:
@@ -63,6 +67,7 @@ def ops_wheel(ops_wheel: Path, relabelled: Callable, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def index(httpserver: HTTPServer) -> Index:
+    httpserver.no_handler_status_code = 404
     return Index(httpserver)
 
 
@@ -72,12 +77,17 @@ def go(mmsetup: Callable, index: Index, tmp_path: Path) -> Callable:
     work = tmp_path / "work"
     work.mkdir()
 
-    def run(*args: str | Path, mirror: str = index.base):
-        return mmsetup(
-            *args, cwd=work, MMSETUP_MIRROR=mirror, MMSETUP_CACHE_DIR=str(tmp_path / "cache"), timeout=300
-        )
+    def run(*args: str | Path, mirror: str = index.base, **env: str):
+        env = {"MMSETUP_CACHE_DIR": str(tmp_path / "cache"), **env}
+        return mmsetup(*args, cwd=work, MMSETUP_MIRROR=mirror, timeout=300, **env)
 
     return run
+
+
+@pytest.fixture
+def built_before(stack) -> dict[str, str]:
+    """Give the variables with which a build finds in the cache what the session built."""
+    return {"MMSETUP_CACHE_DIR": str(Path(stack.document["wheel"]["path"]).parents[2])}
 
 
 @pytest.fixture
@@ -89,8 +99,8 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def without_ops(folder: Path) -> Path:
-    """Make a whole wheel of the right name and version that lacks the compiled operators."""
+def made_wheel(folder: Path, extension: Path | None = None) -> Path:
+    """Make a whole wheel of the right name and version, with an extension as its operators or without any."""
     files = {
         "mmcv/__init__.py": b"__version__ = '1.7.2'\n",
         "mmcv_full-1.7.2.dist-info/METADATA": b"Metadata-Version: 2.1\nName: mmcv-full\nVersion: 1.7.2\n",
@@ -98,6 +108,8 @@ def without_ops(folder: Path) -> Path:
             b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: cp310-cp310-linux_x86_64\n"
         ),
     }
+    if extension is not None:
+        files[f"mmcv/{MODULE}"] = extension.read_bytes()
     record = "mmcv_full-1.7.2.dist-info/RECORD"
     lines = []
     for name, content in files.items():
@@ -109,6 +121,34 @@ def without_ops(folder: Path) -> Path:
             archive.writestr(name, content)
         archive.writestr(record, "\n".join([*lines, f"{record},,"]) + "\n")
     return wheel
+
+
+def without_ops(folder: Path) -> Path:
+    return made_wheel(folder)
+
+
+def for_hopper(folder: Path) -> Path:
+    """Make a wheel whose operators hold machine code for ``sm_90`` and nothing else, by nvcc itself."""
+    nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+    if not Path(nvcc).exists():
+        pytest.skip("there is no nvcc")
+    code = folder / "ext.cu"
+    code.write_text('extern "C" void *PyInit__ext() { return nullptr; }\n' + KERNEL)
+    command = [nvcc, "-shared", "-cudart", "none", "-Xcompiler", "-fPIC"]
+    command += ["-gencode", "arch=compute_90,code=sm_90", code, "-o", folder / MODULE]
+    subprocess.run(command, check=True)
+    return made_wheel(folder, folder / MODULE)
+
+
+def for_another_cuda(folder: Path) -> Path:
+    """Make a wheel whose operators need the runtime of CUDA 12."""
+    for name, source in (("runtime", "int cuda(void) { return 0; }"), ("ext", "int PyInit__ext;")):
+        (folder / f"{name}.c").write_text(source)
+    runtime = folder / "libcudart.so.12"
+    making = ["gcc", "-shared", "-fPIC", "-Wl,--no-as-needed"]
+    subprocess.run([*making, folder / "runtime.c", "-Wl,-soname,libcudart.so.12", "-o", runtime], check=True)
+    subprocess.run([*making, folder / "ext.c", runtime, "-o", folder / MODULE], check=True)
+    return made_wheel(folder, folder / MODULE)
 
 
 def assert_nothing_is_left(work: Path) -> None:
@@ -196,6 +236,102 @@ def test_a_wheel_without_operators_is_not_installed(
     assert done.code == 9
     assert "holds no compiled ops" in done.err
     assert_nothing_is_left(work)
+
+
+@pytest.mark.parametrize("bytes_left", [0, 40, 3000])
+def test_a_wheel_whose_operators_are_cut_short_is_not_installed(
+    go: Callable, index: Index, work: Path, tmp_path: Path, bytes_left: int
+) -> None:
+    for_another_cuda(tmp_path)
+    (tmp_path / MODULE).write_bytes((tmp_path / MODULE).read_bytes()[:bytes_left])
+    index.offer(made_wheel(tmp_path, tmp_path / MODULE))
+    done = go("install", "--no-smoke")
+    assert done.code == 9, done.err
+    assert "Traceback" not in done.err
+    assert done.err.rpartition("try:")[2].strip()
+    assert_nothing_is_left(work)
+
+
+def test_a_wheel_without_code_for_the_gpu_is_not_installed(
+    go: Callable, index: Index, work: Path, tmp_path: Path
+) -> None:
+    index.offer(for_hopper(tmp_path))
+    asked = ("--python", "3.10", "--torch", "1.13.1", "--cuda", "cu117", "--gpu", "sm_86")
+    plan = go("plan", *asked, "--json").document
+    assert plan["ops"]["kind"] == "prebuilt"
+    done = go("install", "--no-smoke", "--no-build", *asked)
+    assert done.code == 9, done.err
+    assert f"{WHEEL} does not run here: it holds no code for sm_86" in done.err
+    assert f"mmcv/{MODULE}: sm_90" in done.err
+    assert_nothing_is_left(work)
+
+
+def test_the_command_that_is_named_for_a_wheel_that_does_not_run_installs(
+    go: Callable, index: Index, built_before: dict[str, str], work: Path, tmp_path: Path
+) -> None:
+    index.offer(for_another_cuda(tmp_path))
+    done = go("install", "--no-smoke", "--no-build", "--torch", "1.13", **built_before)
+    assert done.code == 9, done.err
+    assert "without --no-build this fits" in done.err
+    assert_nothing_is_left(work)
+    remedy = done.err.rpartition("try:")[2].split()
+    assert remedy[:2] == ["mmsetup", "install"]
+    again = go(*remedy[1:], "--no-smoke", "--json", **built_before)
+    assert again.code == 0, again.err
+    assert again.document["wheel"]["from_cache"]
+
+
+def test_code_for_the_gpu_of_the_machine_is_asked_of_a_lock_as_well(
+    go: Callable, index: Index, work: Path, tmp_path: Path
+) -> None:
+    index.offer(for_hopper(tmp_path))
+    pins = tmp_path / "locks" / "requirements.near.txt"
+    locked = go("lock", "--output", pins.parent, "--name", "near")
+    assert locked.code == 0, locked.err
+    (work / ".venv").mkdir()
+    done = go("install", "--no-smoke", "--lock", pins, **AMPERE)
+    assert done.code == 9, done.err
+    assert "does not run here: it holds no code for override (sm_86)" in done.err
+    assert done.err.rstrip().endswith("mmsetup install")
+    assert list((work / ".venv").iterdir()) == []
+    fitting = go("install", "--no-smoke", "--lock", pins, MMSETUP_OVERRIDE_GPU_ARCHITECTURES="sm_90")
+    assert "does not run here" in fitting.err
+
+
+def test_a_wheel_for_another_cuda_is_passed_over_and_the_ops_are_built(
+    go: Callable, index: Index, built_before: dict[str, str], work: Path, tmp_path: Path
+) -> None:
+    index.offer(for_another_cuda(tmp_path))
+    done = go("install", "--no-smoke", "--json", **built_before)
+    assert done.code == 0, done.err
+    told = "does not run here: it needs libcudart.so.12, and torch 1.13.1 cu117 brings libcudart.so.11.0"
+    assert told in done.err
+    plan = done.document["plan"]
+    assert plan["ops"]["kind"] == "built"
+    (passed_over,) = [one for one in plan["rejections"] if "passed over" in one["reason"]]
+    assert told in passed_over["reason"]
+    manifest = json.loads((work / ".venv" / ".mmsetup" / "manifest.json").read_text())
+    assert manifest["ops"]["origin"] == "built"
+    again = go("install", "--no-smoke", "--json", **built_before)
+    assert again.document["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("options", [(), ("--no-build",)], ids=["build", "no build"])
+def test_no_more_than_three_wheels_that_do_not_run_are_fetched(
+    go: Callable, index: Index, built_before: dict[str, str], work: Path, options: tuple[str, ...]
+) -> None:
+    strange = for_another_cuda(work.parent)
+    for pair in ("cu117/torch1.13.0", "cu117/torch2.0.0", "cu102/torch1.12.0", "cu102/torch1.11.0"):
+        index.offer(strange, pair=f"/mmcv/dist/{pair}")
+    done = go("install", "--no-smoke", "--json", "--python", "3.10", *options, **built_before)
+    assert done.err.count("and looking inside") == 3
+    if options:
+        assert done.code == 9, done.err
+        assert done.err.rstrip().endswith("--no-prebuilt --mirror openmmlab=" + index.base)
+        assert_nothing_is_left(work)
+    else:
+        assert done.code == 0, done.err
+        assert done.document["plan"]["ops"]["kind"] == "built"
 
 
 def test_a_wheel_that_changed_after_it_was_locked_is_not_installed(
