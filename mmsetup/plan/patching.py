@@ -38,11 +38,17 @@ def idle(best: Candidate, situation: Situation) -> Iterator[str]:
 
 
 def _asked(best: Candidate, situation: Situation) -> Iterator[tuple[Patch, str]]:
+    """Give the patches that were asked for, each with the package that it changes.
+
+    One that mends a break is left alone where that break does not hold: there it may do harm.
+    """
+    mended = {name for found in best.mended for name in found.patches}
+    unmet = {name for found in situation.catalog.breaks for name in found.patches} - mended
     versions: list[tuple[str, Version]] = [*best.code.members]
     if best.is_built:
         versions.insert(0, (situation.family.ops.distribution, best.code.ops))
     for patch in situation.catalog.patches:
-        if patch.name in situation.request.patches:
+        if patch.name in situation.request.patches and (patch.admits or patch.name not in unmet):
             yield from ((patch, name) for name, version in versions if patch.fits(name, version))
 
 
