@@ -213,12 +213,13 @@ class Selection:
         proven = self._proven(build)
         parts = self.table.of("torch", build.release.version)
         parts &= self.table.of("python", parsed(build.python or "0"))
+        prebuilt = parts & self.table.of("cuda", None)
         for way, found in ways.items():
             by_version = {offer.version: offer for offer in found}
             chosen = self._chosen(
                 (*way, *by_version),
                 lambda: (code for version in by_version for code in self.codes.of(version)),  # noqa: B023
-                (parts, proven, False),
+                (prebuilt, proven, False),
             )
             for code, mask, mended in chosen:
                 offer = by_version[code.ops]
