@@ -241,7 +241,7 @@ def _with_another_family(base: Selection) -> Iterator[_Way]:
     for family in situation.catalog.families:
         if family.name == request.family:
             continue
-        other = replace(request, family=family.name, wanted=(), without=(), sources=())
+        other = replace(request, family=family.name, wanted=(), without=(), sources=(), patches=())
         try:
             other, _ = settled(other, situation.catalog)
         except MmsetupError:
