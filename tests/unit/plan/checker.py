@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from hard_rules import Combination, HardRules
-from raw_catalog import Data, admits, required
+from raw_catalog import Data, admits, required, sha256_of
 
 from mmsetup.catalog import Page
 from mmsetup.plan.model import Plan
@@ -80,6 +80,7 @@ class _OfPlan:
         yield from self._of_page()
         yield from self._of_unconfirmed()
         yield from self._of_breaks()
+        yield from self._of_patches()
         yield from self._of_gpus()
 
     def _of_choices(self) -> Iterator[str]:
@@ -136,6 +137,25 @@ class _OfPlan:
         effects = {known["effect"] for known in met if known.get("caution")}
         if set(self.plan.cautions) != effects:
             yield f"the cautions are {sorted(effects)}, the plan says {sorted(self.plan.cautions)}"
+
+    def _of_patches(self) -> Iterator[str]:
+        known = {patch["name"]: patch for patch in self.rules.data["patches"]["patches"]}
+        told = [(patch.name, patch.package) for patch in self.plan.patches]
+        due = self.rules.patches(self.combination)
+        yield from (f"the patch {name} of {package} is missing" for name, package in sorted(due - {*told}))
+        yield from (
+            f"nothing calls for the patch {name} of {package}" for name, package in sorted({*told} - due)
+        )
+        if len(told) != len({*told}):
+            yield "a patch is applied twice"
+        for patch in self.plan.patches:
+            if patch.name in known and patch.sha256 != sha256_of(known[patch.name]):
+                yield f"the patch {patch.name} is another edition"
+        changing_nothing = {*self.rules.request.patches} - {name for name, _ in due}
+        for name in self.rules.request.patches:
+            said = f"the patch {name} has nothing to change in this set" in self.plan.notes
+            if said != (name in changing_nothing):
+                yield f"it is not true, or not said, that the patch {name} has nothing to change"
 
     def _of_gpus(self) -> Iterator[str]:
         found, plan = self.combination, self.plan

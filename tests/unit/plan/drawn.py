@@ -42,6 +42,11 @@ _FAMILIES = {
         "onedl-mmdetection": ("3.5.1", "3.4.0"),
     },
 }
+_PATCHES = {
+    "mmcv-full": (),
+    "mmcv": ("mmseg-admits-mmcv22", "mmdet-admits-mmcv22", "load-whole-checkpoints-mmengine"),
+    "onedl": (),
+}
 _SOURCES = {"mmcv-full": ("openmmlab",), "mmcv": ("openmmlab", "miropsota"), "onedl": ("onedl",)}
 _MODULES = {"mmcv-full": "mmcv", "mmsegmentation": "mmseg", "onedl-mmdetection": "mmdet"}
 _KEPT = {name: versions for family in _FAMILIES.values() for name, versions in family.items()} | {
@@ -293,7 +298,15 @@ def requests(draw: st.DrawFn, machine: Machine) -> Request:
         accepts_cautions=draw(mostly(False, True, times=4)),
         trusts_catalog=draw(mostly(True, False)),
         forward_compatibility=draw(mostly(False, True)),
+        may_patch=draw(mostly(True, False)),
+        patches=draw(_some_of(_PATCHES[family])),
     )
+
+
+def _some_of(patches: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    if not patches:
+        return st.just(())
+    return st.lists(st.sampled_from(patches), unique=True).map(tuple)
 
 
 def _wish(name: str, versions: Iterable[str]) -> st.SearchStrategy[str]:

@@ -23,6 +23,7 @@ from raw_catalog import (
     pages_of,
     parsed,
     passes,
+    patch_fits,
     required,
     runs_on,
     starts,
@@ -313,15 +314,32 @@ class HardRules:
             on = self.named[canonicalize_name(gate["on"])]
             if on not in versions:
                 yield f"{name} {version} imports {gate['on']}, which is left out"
-            elif not passes(gate, versions[on]):
+            elif not self._passes(gate, versions[on]):
                 yield f"{name} {version} refuses {on} {versions[on]}"
 
+    def _passes(self, gate: Entry, version: str) -> bool:
+        """Tell whether a gate, as the patches that were asked for leave it, admits a version."""
+        widened = [
+            accepted
+            for patch in self._asked_patches
+            if patch_fits(patch, gate["distribution"], gate["version"])
+            for module, accepted in patch.get("admits", {}).items()
+            if canonicalize_name(module) == canonicalize_name(gate["on"])
+        ]
+        return admits(widened[0], version) if widened else passes(gate, version)
+
     def breaks(self, found: Combination) -> Iterator[Entry]:
-        """Give the known breaks that concern a combination."""
+        """Give the known breaks that concern a combination, and that no patch mends."""
+        return (known for known in self.met(found) if not any(self.mending(known, found)))
+
+    def met(self, found: Combination) -> Iterator[Entry]:
+        """Give the known breaks whose conditions a combination meets, whether or not a patch mends them."""
         libc = self.machine.libc
         versions = {"torch": found.torch, "python": found.python, self.ops: found.ops, **found.members}
         if libc is not None and libc.name == "glibc":
             versions["glibc"] = libc.version
+        if found.is_built and found.uses_gpus:
+            versions["cuda"] = cuda_of(found.variant)
         for known in self.data["breaks"]["breaks"]:
             when = dict(known["when"])
             if when.pop("build", False) and not found.is_built:
@@ -330,6 +348,46 @@ class HardRules:
                 continue
             if all(name in versions and admits(wrong, versions[name]) for name, wrong in when.items()):
                 yield known
+
+    # Patches: those that nobody has to ask for are made in ops that are built and nowhere else.
+
+    @property
+    def _asked_patches(self) -> list[Entry]:
+        return [patch for patch in self._all_patches if patch["name"] in self.request.patches]
+
+    @property
+    def _all_patches(self) -> list[Entry]:
+        patches: list[Entry] = self.data["patches"]["patches"]
+        return patches
+
+    def mending(self, known: Entry, found: Combination) -> Iterator[tuple[str, str]]:
+        """Give the patches that mend a break in a combination under the request, each with its package."""
+        for patch in self._all_patches:
+            if patch["name"] not in known.get("patches", ()):
+                continue
+            if patch.get("asked"):
+                if patch["name"] in self.request.patches:
+                    yield from ((patch["name"], package) for package in self._changed(patch, found))
+            elif found.is_built and self.request.may_patch and patch_fits(patch, self.ops, found.ops):
+                yield patch["name"], self.ops
+
+    def patches(self, found: Combination) -> set[tuple[str, str]]:
+        """Give all patches of a combination, each with its package.
+
+        Those that mend a break that it meets, and of those that were asked for the ones that widen a gate or
+        that no break speaks of, wherever there is something to change.
+        """
+        due = {one for known in self.met(found) for one in self.mending(known, found)}
+        spoken_of = {name for known in self.data["breaks"]["breaks"] for name in known.get("patches", ())}
+        for patch in self._asked_patches:
+            if patch.get("admits") or patch["name"] not in spoken_of:
+                due |= {(patch["name"], package) for package in self._changed(patch, found)}
+        return due
+
+    def _changed(self, patch: Entry, found: Combination) -> list[str]:
+        """Give the packages of a combination that a patch has something to change in, if they can be changed."""
+        versions = {**found.members, **({self.ops: found.ops} if found.is_built else {})}
+        return [name for name, version in versions.items() if patch_fits(patch, name, version)]
 
     # Facts.
 

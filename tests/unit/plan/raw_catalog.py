@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -35,9 +36,11 @@ __all__ = [
     "pages_of",
     "parsed",
     "passes",
+    "patch_fits",
     "read_data",
     "required",
     "runs_on",
+    "sha256_of",
     "starts",
     "the_same",
 ]
@@ -122,6 +125,18 @@ def passes(gate: Entry, version: str) -> bool:
     if gate["maximum_inclusive"]:
         return bool(read(version) <= read(gate["maximum"]))
     return bool(read(version) < read(gate["maximum"]))
+
+
+def patch_fits(patch: Entry, name: str, version: str) -> bool:
+    """Tell whether a patch was written for a release."""
+    written_for = {canonicalize_name(one): releases for one, releases in patch["releases"].items()}
+    return name in written_for and admits(written_for[name], version)
+
+
+def sha256_of(patch: Entry) -> str:
+    """Give the sha256 of the edits of a patch: a list of file, old text, new text and count for each, as JSON."""
+    edits = [[edit["file"], edit["old"], edit["new"], edit.get("times", 1)] for edit in patch["edits"]]
+    return hashlib.sha256(json.dumps(edits, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
 def pages_of(source: Entry, torch: str, variant: str, distribution: str, base: str = "") -> list[str]:
