@@ -104,6 +104,15 @@ def test_the_runtime_of_this_torch_and_no_other(around, verdict):
     )
 
 
+def test_symbols_that_this_release_of_torch_is_known_not_to_have(around, wheel, library):
+    symbol = "_ZN3c104cuda29c10_cuda_check_implementationERKSsS2_ib"
+    extension = library("_ext.so", f"extern int {symbol}(void);\nint entry(void) {{ return {symbol}(); }}\n")
+    made = wheel({MEMBER: extension.read_bytes()})
+    assert verify_wheel(made, "mmcv-full", "1.7.2", around(torch="1.13.1")).is_good
+    (reason,) = verify_wheel(made, "mmcv-full", "1.7.2", around(torch="2.0.1", variant="cu118")).reasons
+    assert (reason.kind, reason.evidence[-1]) == ("torch", "its symbols are those of torch 1.13")
+
+
 def test_the_python_that_is_installed_with(around, verdict):
     (reason,) = verdict(around(python=replace(PYTHON, version="3.11.7"))).reasons
     assert (reason.kind, reason.message) == ("python", "it is for cp310-cp310, and there is Python 3.11")
