@@ -88,9 +88,9 @@ def build(
     """Give the wheel of ``recipe``, from the cache or built from ``sdist``.
 
     When another process builds the same wheel it is waited for. ``core_seconds`` is how long one core takes
-    the first time: ``CORE_SECONDS`` when not given, and for GPUs, whose architectures multiply the work, not
-    known. Afterwards the duration of the last build is used. With ``offline`` nothing is downloaded. Killed
-    at any moment, this leaves at most a private folder, which the next build removes.
+    the first time: ``CORE_SECONDS`` when not given, and for GPUs not known. Afterwards the duration of the
+    last build for as many GPUs is used. With ``offline`` nothing is downloaded. Killed at any moment, this
+    leaves at most a private folder, which the next build removes.
 
     Raises:
         IntegrityError: the sdist is not the one of the recipe.
@@ -184,10 +184,10 @@ def _verify(sdist: Path, recipe: Recipe) -> None:
 
 
 def _expected(recipe: Recipe, toolchain: Toolchain, core_seconds: float | None) -> float | None:
-    gpu = bool(recipe.architectures)
+    gpus = len(recipe.architectures)
     usual = PLAIN_CORE_SECONDS if recipe.way == PLAIN else CORE_SECONDS
-    first = core_seconds if gpu else core_seconds or usual
-    known = cache.last_seconds(recipe.distribution, recipe.version, gpu=gpu, way=recipe.way) or first
+    first = core_seconds if gpus else core_seconds or usual
+    known = cache.last_seconds(recipe.distribution, recipe.version, gpus=gpus, way=recipe.way) or first
     return known / toolchain.jobs if known else None
 
 

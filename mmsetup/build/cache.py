@@ -115,9 +115,12 @@ def keep(
     return found
 
 
-def last_seconds(distribution: str, version: str, *, gpu: bool, way: str = PLAIN) -> float | None:
-    """Give the seconds on one core of the newest kept build of this version in this way, or nothing."""
-    wanted = (canonicalize_name(distribution), version, gpu, way)
+def last_seconds(distribution: str, version: str, *, gpus: int, way: str = PLAIN) -> float | None:
+    """Give the seconds on one core of the newest kept build of this version in this way, or nothing.
+
+    ``gpus`` is the number of architectures that it was for.
+    """
+    wanted = (canonicalize_name(distribution), version, gpus, way)
     kept = [
         found for path in cache_folder("wheels").glob(f"[!.]*/{_ENTRY}") if (found := _duration(path, wanted))
     ]
@@ -172,12 +175,12 @@ def _from_entry(folder: Path, entry: dict[str, Any], key: str) -> BuiltWheel | N
     )
 
 
-def _duration(path: Path, wanted: tuple[str, str, bool, str]) -> tuple[float, float] | None:
+def _duration(path: Path, wanted: tuple[str, str, int, str]) -> tuple[float, float] | None:
     """Give when a build of ``wanted`` was kept at ``path``, and its seconds on one core."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
         recipe = entry["recipe"]
-        what = (recipe["distribution"], recipe["version"], bool(recipe["architectures"]))
+        what = (recipe["distribution"], recipe["version"], len(recipe["architectures"]))
         if (*what, recipe.get("way", PLAIN)) != wanted:
             return None
         return path.stat().st_mtime, float(entry["seconds"]) * int(entry["jobs"])

@@ -14,7 +14,7 @@ from mmsetup.build.recipe import UNITS, Recipe, key
 from mmsetup.build.sdist import fetch
 from mmsetup.build.toolkit import gpu_build, with_nvcc
 from mmsetup.catalog import Catalog
-from mmsetup.catalog.builds import keep_apart
+from mmsetup.catalog.builds import core_seconds, keep_apart
 from mmsetup.catalog.patches import Patch
 from mmsetup.errors import IntegrityError, LockError
 from mmsetup.lock import Lock, LockedBuild, source_distribution
@@ -69,7 +69,11 @@ def build_locked(
     if kept is not None:
         return kept
     sdist = _sdist(lock, lock.build, interpreter.path, progress, offline=offline)
-    return build(recipe, sdist=sdist, toolchain=toolchain, progress=progress, offline=offline)
+    gpus = sum(name.startswith("sm_") for name in recipe.architectures)
+    usual = core_seconds(recipe.distribution, recipe.version, gpus) if gpus else None
+    return build(
+        recipe, sdist=sdist, toolchain=toolchain, progress=progress, core_seconds=usual, offline=offline
+    )
 
 
 def recipe_of(

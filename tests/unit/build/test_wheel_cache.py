@@ -89,8 +89,8 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, recipe, monkeypatch):
 
 
 def test_the_last_duration_is_on_one_core(kept):
-    assert cache.last_seconds("mmcv_full", "1.7.2", gpu=False) == pytest.approx(362.6)
-    assert cache.last_seconds("mmcv-full", "1.7.2", gpu=True) is None
-    assert cache.last_seconds("mmcv-full", "1.7.1", gpu=False) is None
+    assert cache.last_seconds("mmcv_full", "1.7.2", gpus=0) == pytest.approx(362.6)
+    assert cache.last_seconds("mmcv-full", "1.7.2", gpus=1) is None
+    assert cache.last_seconds("mmcv-full", "1.7.1", gpus=0) is None
     (kept.path.parent / "entry.json").write_text("{}")
-    assert cache.last_seconds("mmcv-full", "1.7.2", gpu=False) is None
+    assert cache.last_seconds("mmcv-full", "1.7.2", gpus=0) is None

@@ -136,6 +136,8 @@ def test_every_file_of_data_makes_up_the_catalogue() -> None:
         ("openmim.toml", '"setuptools<82"', '"setuptools<"', "setuptools[0]: "),
         ("builds.toml", 'versions = ">=1.7"', 'versions = "new"', "apart[0]: Invalid specifier: 'new'"),
         ("builds.toml", 'why = "', 'because = "', "apart[0]: 'why' is missing"),
+        ("builds.toml", "further = 430", "further = 0", "durations[0]: a further architecture takes no time"),
+        ("builds.toml", "first = 1100", "", "durations[0]: 'first' is missing"),
     ],
 )
 def test_faults_in_what_one_stage_alone_needs(
