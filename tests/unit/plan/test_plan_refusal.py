@@ -25,13 +25,22 @@ from mmsetup.probe.machine import Gpu, Libc, Machine
 Refused = Callable[..., NoPlanError]
 NEW = driver("580.95.05")
 BEFORE_WHEELS = driver("570.124.06")
-WEAK = {"gpus": gpus("sm_90"), "driver": NEW, "toolkits": (toolkit("12.4"),), "may_use_prebuilt": False}
+WEAK: dict[str, Any] = {
+    "gpus": gpus("sm_90"),
+    "driver": NEW,
+    "toolkits": (toolkit("12.4"),),
+    "may_use_prebuilt": False,
+    "may_patch": False,
+}
+# What mmengine does with checkpoints is mended on request alone.
+WEAK_WITH_PATCHES: dict[str, Any] = {"family": "mmcv", "gpus": gpus("sm_120"), "driver": NEW}
 A100 = (Gpu(0, "NVIDIA A100-SXM4-80GB", "sm_80", 80 << 30),)
 KINDS = {
     "without ": "less",
     "with an nvcc": "nvcc",
     "with driver": "driver",
     "asked for": "weakness",
+    "with load-whole-checkpoints-mmengine patched": "patch",
     "in family": "family",
     "with a newer glibc": "glibc",
     "on the CPU": "cpu",
@@ -68,8 +77,11 @@ def ways(error: NoPlanError) -> list[str]:
         ({"family": "onedl", "python": "3.9"}, "less"),
         ({"gpus": gpus("sm_86"), "driver": BEFORE_WHEELS, "may_use_prebuilt": False}, "nvcc"),
         ({"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "toolkits": (toolkit("11.7"),)}, "driver"),
+        (WEAK, "less"),
         (WEAK, "weakness"),
         (WEAK, "family"),
+        (WEAK_WITH_PATCHES, "weakness"),
+        (WEAK_WITH_PATCHES, "patch"),
         ({"libc": Libc("glibc", "2.2")}, "glibc"),
         ({"gpus": gpus("sm_30"), "driver": NEW}, "cpu"),
     ],
@@ -84,6 +96,7 @@ def test_each_kind_of_way_out(refused: Refused, told: dict[str, Any], kind: str)
     "told",
     [
         WEAK,
+        WEAK_WITH_PATCHES,
         {"gpus": gpus("sm_120"), "driver": BEFORE_WHEELS},
         {"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "torch": "1.13", "python": "3.10"},
         {"libc": Libc("glibc", "2.2"), "family": "mmcv", "torch": "2.1"},
@@ -108,11 +121,16 @@ def test_wishes_come_first_and_the_cpu_last(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("told", "options"),
     [
-        ({"python": "3.13"}, ["--python"]),
-        ({"may_use_prebuilt": False, "python": "3.13"}, ["--python"]),
+        ({"python": "3.13", "may_patch": False}, ["--no-patches", "--python"]),
+        (
+            {"may_use_prebuilt": False, "python": "3.13", "may_patch": False},
+            ["--no-patches", "--python"],
+        ),
+        ({"python": "3.13", "may_build": False}, ["--no-build", "--python"]),
         ({"may_build": False, "torch": "2.5", "python": "3.10"}, ["--no-build", "--torch"]),
         ({"sources": ("openmmlab",), "torch": "2.5", "python": "3.10"}, ["--source", "--torch"]),
-        ({"python": "3.13", "wanted": ("mmdet",)}, ["--python"]),
+        ({"python": "3.13", "wanted": ("mmdet",)}, ["--python", "--with"]),
+        ({"python": "3.13", "wanted": ("mmdet",), "may_patch": False}, ["--python"]),
         ({"wanted": ("mmcv-full==1.3.9",), "torch": "1.13", "python": "3.8"}, ["--torch", "--with"]),
     ],
 )
@@ -124,9 +142,10 @@ def test_each_wish_that_alone_is_too_much_is_named(
 
 
 def test_wishes_that_are_too_much_together_are_named_together(refused: Refused) -> None:
-    error = refused(python="3.13", torch="2.6", sources=("openmmlab",))
+    error = refused(python="3.13", torch="2.6", sources=("openmmlab",), may_patch=False)
     (line,) = [line for line in error.evidence if line.startswith("without -")]
-    assert line.startswith("without --source and --python and --torch this fits: Python 3.10, torch 1.13.1")
+    options = "--source and --no-patches and --python and --torch"
+    assert line.startswith(f"without {options} this fits: Python 3.10, torch 1.13.1")
 
 
 def test_what_was_asked_for_stands_in_the_message(refused: Refused) -> None:
@@ -223,10 +242,11 @@ def planned_by(
 @pytest.mark.parametrize(
     "told",
     [
-        {"python": "3.13"},
-        {"python": "3.13", "family": "mmcv", "may_use_prebuilt": False},
+        {"python": "3.13", "may_patch": False},
+        {"python": "3.13", "family": "mmcv", "may_use_prebuilt": False, "may_patch": False},
         {"cuda": "cu121", "python": "3.13"},
         WEAK,
+        WEAK_WITH_PATCHES,
         {"gpus": gpus("sm_120"), "driver": BEFORE_WHEELS},
         {"gpus": gpus("sm_30"), "driver": NEW},
         {"gpus": gpus("sm_86"), "driver": driver("440.33.01"), "toolkits": (toolkit("11.7"),)},
@@ -236,7 +256,11 @@ def planned_by(
         {"sources": ("openmmlab",), "torch": "2.5"},
         {"without": ("mmsegmentation",), "family": "mmcv", "torch": "2.6", "sources": ("openmmlab",)},
         {"family": "onedl", "torch": "2.3", "without": ("onedl-mmdetection",)},
-        {"python": "/opt/python-3.13.1/bin/python", "interpreters": (python("3.13.1"),)},
+        {
+            "python": "/opt/python-3.13.1/bin/python",
+            "interpreters": (python("3.13.1"),),
+            "may_patch": False,
+        },
         {
             "gpus": A100,
             "driver": driver("470.82.01"),
@@ -270,7 +294,7 @@ def test_the_command_says_again_what_was_pretended(
 
 def test_the_command_names_the_mirrors_again_but_for_their_passwords(refused: Refused) -> None:
     mirrors = {"openmmlab": "https://mirror.test/x", "onedl": "https://user:secret@other.test"}
-    words = shlex.split(refused(python="3.13", mirrors=mirrors).remedy)
+    words = shlex.split(refused(python="3.13", may_patch=False, mirrors=mirrors).remedy)
     assert "openmmlab=https://mirror.test/x" in words
     assert words[words.index("openmmlab=https://mirror.test/x") - 1] == "--mirror"
     assert not any("secret" in word for word in words)

@@ -361,11 +361,27 @@ def test_the_cuda_of_a_variant() -> None:
     assert [str(cuda_of(variant)) for variant in ("cu92", "cu117", "cu130")] == ["9.2", "11.7", "13.0"]
 
 
-@pytest.mark.parametrize("family", ["mmcv-full", "mmcv", "onedl"])
-def test_candidates_meet_exactly_the_breaks_that_concern_them(catalog: Catalog, family: str) -> None:
+ASKED = ("mmseg-admits-mmcv22", "load-whole-checkpoints-mmengine")
+
+
+@pytest.mark.parametrize(
+    ("family", "wishes"),
+    [
+        ("mmcv-full", {}),
+        ("mmcv-full", {"may_patch": False}),
+        ("mmcv", {}),
+        ("mmcv", {"may_patch": False}),
+        ("mmcv", {"patches": ASKED}),
+        ("mmcv", {"patches": ASKED, "may_patch": False}),
+        ("onedl", {}),
+    ],
+)
+def test_candidates_meet_exactly_the_breaks_that_concern_them(
+    catalog: Catalog, family: str, wishes: dict[str, Any]
+) -> None:
     seen = 0
     for libc in (Libc("glibc", "2.17"), Libc("glibc", "2.36"), None):
-        request = Request(family=family, accepts_cautions=True, trusts_catalog=True)
+        request = Request(family=family, accepts_cautions=True, trusts_catalog=True, **wishes)
         situation = situation_of(catalog, on(libc=libc), request, family=family)
         for found in Selection(situation).sifted().possible:
             seen += 1
@@ -378,13 +394,29 @@ def test_candidates_meet_exactly_the_breaks_that_concern_them(catalog: Catalog, 
             if libc is not None:
                 versions["glibc"] = Version(libc.version)
             expected = [
-                known.id
+                known
                 for known in catalog.breaks
                 if known.concerns(versions, built=found.is_built)
                 and (not known.platforms or situation.platform in known.platforms)
             ]
-            assert [known.id for known in found.breaks] == expected
+            mended = [known for known in expected if is_mended(known, found, situation)]
+            assert list(found.mended) == mended
+            assert list(found.breaks) == [known for known in expected if known not in mended]
     assert seen > 20
+
+
+def is_mended(known: Break, found: Candidate, situation: Situation) -> bool:
+    """Tell whether a patch of a break is made: of itself in built ops, or in what is chosen when asked for."""
+    ops = situation.family.ops.distribution
+    for patch in map(situation.catalog.patch, known.patches):
+        assert patch is not None
+        in_ops = found.is_built and patch.fits(ops, found.code.ops)
+        if not patch.asked and in_ops and situation.request.may_patch:
+            return True
+        in_members = any(patch.fits(*member) for member in found.code.members)
+        if patch.name in situation.request.patches and (in_ops or in_members):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("family", ["mmcv-full", "mmcv", "onedl"])
