@@ -107,19 +107,15 @@ def with_nvcc(
     cuda, wanted, gcc = cuda_of(build.variant), code_flags(build.architectures).architectures, _gcc(words)
     if build.wheel is not None:
         if refusal := objection(cuda, wanted, gcc, catalog.toolkit_limits):
-            raise ToolchainError(refusal, remedy=_other_compiler(host))
+            raise ToolchainError(refusal, remedy=_other_compiler(cuda, catalog))
         return replace(toolchain, nvcc=f"nvcc {build.wheel or cuda}")
     # What a lock pins has no wheels: then it is a toolkit of the machine or nothing.
-    chosen = nvcc_for(
-        cuda,
-        wanted,
-        machine,
-        replace(catalog, toolkit_wheels=()),
-        platform=platform_of(machine),
-        compiler=gcc,
-    )
+    own, platform = replace(catalog, toolkit_wheels=()), platform_of(machine)
+    chosen = nvcc_for(cuda, wanted, machine, own, platform=platform, compiler=gcc)
     kit = chosen.toolkit
     if kit is None or kit.nvcc is None:
+        if not nvcc_for(cuda, wanted, machine, own, platform=platform, compiler="").refusal:
+            raise ToolchainError(chosen.refusal, remedy=_other_compiler(cuda, catalog))
         has_wheels = any(row.first <= cuda <= row.last for row in catalog.toolkit_wheels)
         again = "mmsetup lock  # takes nvcc from wheels; or: " if has_wheels else ""
         raise ToolchainError(chosen.refusal, remedy=again + _install(installer(identity), "nvcc", cuda))
@@ -129,7 +125,12 @@ def with_nvcc(
             f"the CUDA toolkit in {kit.path} has no {', '.join(absent)}, which torch's headers include",
             remedy=_install(installer(identity), "libraries", cuda),
         )
-    _try(kit.nvcc, build.architectures, host, variables)
+    if evidence := _complaints(kit.nvcc, build.architectures, host, variables):
+        raise ToolchainError(
+            f"the nvcc in {kit.nvcc.parent} does not compile a kernel with {host}",
+            evidence=evidence,
+            remedy=_other_compiler(cuda, catalog),
+        )
     return replace(toolchain, toolkit=kit.path, nvcc=f"nvcc {version}")
 
 
@@ -213,7 +214,9 @@ def _version(nvcc: Path) -> str:
     return found[1]
 
 
-def _try(nvcc: Path, architectures: Iterable[str], host: str, variables: Mapping[str, str]) -> None:
+def _complaints(
+    nvcc: Path, architectures: Iterable[str], host: str, variables: Mapping[str, str]
+) -> list[str]:
     """Compile a kernel: all of nvcc's programs are there, and take this host compiler and these GPUs."""
     with tempfile.TemporaryDirectory(prefix="mmsetup-nvcc-") as made:
         source = Path(made) / "kernel.cu"
@@ -228,19 +231,15 @@ def _try(nvcc: Path, architectures: Iterable[str], host: str, variables: Mapping
                 cwd=Path(made),
             )
         except ProcessError as error:
-            raise ToolchainError(
-                f"the nvcc in {nvcc.parent} does not compile a kernel with {host}",
-                evidence=[str(error), *_complaints(error)],
-                remedy=f"{_other_compiler(host)}, or another toolkit: export CUDA_HOME=FOLDER",
-            ) from error
+            return [str(error), *error.evidence]
+    return []
 
 
-def _complaints(error: ProcessError) -> list[str]:
-    return [line for line in error.evidence if re.search(r"error|unsupported|not found", line)][:5]
-
-
-def _other_compiler(host: str) -> str:
-    return f"export CUDAHOSTCXX=/usr/bin/g++-12  # or another compiler than {host} that this nvcc takes"
+def _other_compiler(cuda: Version, catalog: Catalog) -> str:
+    rows = (row for row in catalog.toolkit_limits if row.first <= cuda <= row.last)
+    newest = next((row.gcc for row in rows if row.gcc is not None), None)
+    named = f"g++-{newest}" if newest is not None else "COMPILER"
+    return f"export CUDAHOSTCXX={named}  # a compiler that this nvcc takes"
 
 
 def _install(command: str, what: str, cuda: Version) -> str:

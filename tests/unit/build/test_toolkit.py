@@ -88,8 +88,9 @@ def test_a_gcc_that_nvcc_does_not_take(toolchain, machine, kit, version, words):
     here = replace(machine, toolkits=(kit(),))
     other = replace(toolchain, compiler=f"g++ (Debian 9.9.9-1) {version}")
     for build in (FOR_H100, replace(FOR_H100, wheel="13.0.88")):
-        with pytest.raises(ToolchainError, match=f"{words} is g.. {version}"):
+        with pytest.raises(ToolchainError, match=f"{words} is g.. {version}") as caught:
             proven(other, build, here)
+        assert caught.value.remedy.startswith("export CUDAHOSTCXX=g++-15")
 
 
 def test_another_compiler_is_tried_whatever_its_version(toolchain, machine, kit):
