@@ -23,7 +23,8 @@ _OF_COMPILER_CACHES = ("CCACHE_", "SCCACHE_")
 class BuildEnvironment:
     """An environment that exists: its interpreter and its ``site-packages``.
 
-    ``additions`` are the variables that add what it has of CUDA to a toolkit.
+    ``additions`` are further variables of a build for GPUs: a folder for temporary files, and those that add
+    what the environment has of CUDA to a toolkit.
     """
 
     python: Path
@@ -64,7 +65,12 @@ def make_environment(recipe: Recipe, folder: Path, *, offline: bool = False) -> 
     found = sorted(place.glob("lib/python*/site-packages"))
     if not found:
         raise BuildError(f"uv made no environment in {place}")
-    added = additions(found[0], folder) if recipe.architectures else {}
+    if not recipe.architectures:
+        return BuildEnvironment(python=python, site_packages=found[0])
+    # An nvcc that is killed leaves what it passes from one of its programs to the next.
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    added = {"TMPDIR": str(temporary), **additions(found[0], folder)}
     return BuildEnvironment(python=python, site_packages=found[0], additions=added)
 
 

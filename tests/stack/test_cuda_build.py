@@ -26,8 +26,11 @@ CATALOG = load()
 TORCH, VARIANT, CUDA = "2.13.0", "cu130", Version("13.0")
 ARCHITECTURES = ("sm_90", "sm_120", "compute_120")
 SETUP = """
+import os
 from setuptools import setup
 from torch.utils.cpp_extension import BuildExtension, CUDAExtension
+folder = os.path.dirname(os.environ["TMPDIR"])
+assert os.getcwd().startswith(folder + os.sep), "what a killed nvcc leaves must lie with the build"
 setup(
     name="mmcv-full", version="0.1", packages=["mmcv"], cmdclass={"build_ext": BuildExtension},
     ext_modules=[CUDAExtension("mmcv._ext", ["ext.c", "kernel.cu"])],
