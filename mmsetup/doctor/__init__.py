@@ -22,6 +22,6 @@ of mmsetup proves nothing about the environment.
 """
 
 from mmsetup.doctor.diagnose import doctor
-from mmsetup.doctor.model import Check, Diagnosis, Finding, Severity
+from mmsetup.doctor.model import Check, Diagnosis, Finding, Fix, Severity
 
-__all__ = ["Check", "Diagnosis", "Finding", "Severity", "doctor"]
+__all__ = ["Check", "Diagnosis", "Finding", "Fix", "Severity", "doctor"]

@@ -90,7 +90,7 @@ def _findings(one: Check, context: Context) -> Iterator[Finding]:
         yield _crashed(one, error)
         return
     for seen in observed:
-        yield Finding(one.id, seen.severity, one.title, seen.message, seen.evidence, seen.remedy)
+        yield Finding(one.id, seen.severity, one.title, seen.message, seen.evidence, seen.remedy, seen.fix)
 
 
 def _crashed(one: Check, error: Exception) -> Finding:

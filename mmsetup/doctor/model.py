@@ -10,20 +10,40 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from mmsetup.doctor.context import Context
 
-__all__ = ["SEVERITIES", "Check", "Diagnosis", "Finding", "Observation", "Part", "Severity", "check"]
+__all__ = ["SEVERITIES", "Check", "Diagnosis", "Finding", "Fix", "Observation", "Part", "Severity", "check"]
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A repair that is safe to make without knowing what the environment is for.
+
+    ``install`` are requirements that have to hold afterwards (``ftfy``, ``numpy<2``), ``remove`` the names of
+    distributions that go, ``again`` the names of those that are put back as they were recorded: where the
+    files of a distribution are still as its RECORD says, nothing is fetched for that. ``delete`` are files
+    and folders that no distribution owns: leftovers in the environment, entries of caches.
+    """
+
+    install: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    delete: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
-    """What a check found: in one sentence, with what was read, and the command or the step that mends it."""
+    """What a check found: in one sentence, with what was read, and the command or the step that mends it.
+
+    ``fix`` is the same remedy as a value, where ``mmsetup doctor --fix`` may apply it.
+    """
 
     severity: Severity
     message: str
     evidence: tuple[str, ...]
     remedy: str
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,7 @@ class Finding:
     message: str
     evidence: tuple[str, ...]
     remedy: str
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True, slots=True)

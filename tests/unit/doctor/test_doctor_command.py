@@ -51,7 +51,15 @@ def test_json_is_one_document_with_errors_too(command, site):
     assert document["schema"] == "mmsetup.doctor/1"
     assert document["is_healthy"] is False
     assert [(finding["id"], finding["severity"]) for finding in document["findings"]] == [("MM201", "error")]
-    assert set(document["findings"][0]) == {"id", "severity", "title", "message", "evidence", "remedy"}
+    assert set(document["findings"][0]) == {
+        "id",
+        "severity",
+        "title",
+        "message",
+        "evidence",
+        "remedy",
+        "fix",
+    }
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
