@@ -11,7 +11,8 @@ from pathlib import Path
 from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.declared import EDITIONS
-from mmsetup.doctor.model import Observation, check
+from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
+from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.probe.machine import Distribution
 
 __all__ = ["lacks_a_part", "left_behind", "not_whole", "owned_twice", "traces"]
@@ -71,6 +72,7 @@ def owned_twice(context: Context) -> Iterator[Observation]:
                 tuple(f"{one.path}: {one.name} {one.version}" for one in owners),
                 f"{context.uninstall(*names)} && rm -rf {owners[0].path.parent / module}"
                 f" && {_one_of(context, module, owners)}",
+                keeping_one(context, module, owners),
             )
 
 
@@ -130,6 +132,7 @@ def traces(context: Context) -> Iterator[Observation]:
             f"{len(notes)} trace(s) of damage in site-packages",
             _few(list(notes)),
             context.make_again,
+            Fix(delete=renamed) if (renamed := _renamed(context)) else None,
         )
 
 
@@ -155,7 +158,13 @@ def not_whole(context: Context) -> Iterator[Observation]:
                 f"{one.name} {one.version} is not whole: {len(different)} compiled file(s) differ",
                 _few(different),
                 context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
+
+
+def _renamed(context: Context) -> tuple[Path, ...]:
+    """Give what pip renamed before it would have removed it."""
+    return tuple(path for folder in context.environment.site_packages for path in sorted(folder.glob("~*")))
 
 
 def _is_elsewhere(context: Context, name: str) -> bool:

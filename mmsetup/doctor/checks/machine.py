@@ -11,7 +11,8 @@ from mmsetup.binary.architectures import runs_on
 from mmsetup.binary.libraries import Missing, missing
 from mmsetup.binary.library_names import is_cuda_library, is_torch_library
 from mmsetup.doctor.context import Context, parsed
-from mmsetup.doctor.model import Observation, check
+from mmsetup.doctor.fixes import without_windows
+from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Gpu
 
@@ -66,6 +67,7 @@ def no_system_library(context: Context) -> Iterator[Observation]:
                 f"{module.parent.name} needs {', '.join(one.library for one in absent)}, which is nowhere",
                 tuple(f"{one.library}: needed by {one.needed_by}" for one in absent),
                 _bring(context, module, absent),
+                _instead(context, module),
             )
 
 
@@ -208,6 +210,11 @@ def _bring(context: Context, module: Path, absent: tuple[Missing, ...]) -> str:
     if packages:
         return f"apt-get install {' '.join(packages)}"
     return f"install the system package that holds {', '.join(one.library for one in absent)}"
+
+
+def _instead(context: Context, module: Path) -> Fix | None:
+    owners = context.owners("cv2") if module.parent.name == "cv2" else ()
+    return without_windows(owners[0]) if len(owners) == 1 else None
 
 
 def _named(gpus: tuple[Gpu, ...]) -> tuple[str, ...]:

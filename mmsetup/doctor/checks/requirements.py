@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.declared import EDITIONS, requirements_of
+from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, check
 
 __all__ = ["declared", "undeclared"]
@@ -45,6 +46,7 @@ def declared(context: Context) -> Iterator[Observation]:
                     f"{one.name} {one.version} needs {name}, and it is not here",
                     (quoted,),
                     context.install(f"{wanted.name}{wanted.specifier}"),
+                    installing(context, wanted),
                 )
             elif found and not _is_within(wanted, found):
                 yield Observation(
@@ -52,6 +54,7 @@ def declared(context: Context) -> Iterator[Observation]:
                     f"{one.name} {one.version} declares {wanted.name}{wanted.specifier}, here is {found}",
                     (quoted,),
                     context.install(f"{wanted.name}{wanted.specifier}"),
+                    installing(context, wanted),
                 )
 
 
@@ -86,6 +89,7 @@ def _absent(context: Context, wanted: Requirement, evidence: str) -> Iterator[Ob
             f"{wanted.name} is imported and not here",
             (evidence,),
             context.install(f"{wanted.name}{wanted.specifier}"),
+            installing(context, wanted),
         )
 
 

@@ -10,6 +10,7 @@ from packaging.version import Version
 
 from mmsetup.binary import elf
 from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.fixes import partner_of_torch
 from mmsetup.doctor.model import Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.torch_files import parse_version
@@ -56,6 +57,7 @@ def not_partners(context: Context) -> Iterator[Observation]:
             f"torchvision {vision} does not belong to torch {installed.public}",
             (reason, f"torch {torch.version}: {torch.path}"),
             remedy,
+            partner_of_torch(context),
         )
         return
     says = _version_file(context)
@@ -66,6 +68,7 @@ def not_partners(context: Context) -> Iterator[Observation]:
             f"torchvision is a {variant} build, torch a {torch.variant} build",
             (f"{folder / 'version.py'}: {says}", f"{torch.path / 'version.py'}: {torch.version}"),
             remedy + "  # both from one index",
+            partner_of_torch(context),
         )
 
 

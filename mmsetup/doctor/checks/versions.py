@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.catalog import Break, Gate, gate_reader
 from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, check
 from mmsetup.probe.machine import Distribution
 
@@ -39,6 +40,7 @@ def refused(context: Context) -> Iterator[Observation]:
                 f"{one.name} {one.version} asserts {gate.on} {accepted}, here is {found}",
                 (gate.source, *(f"{owner.path}: {owner.version}" for owner in context.owners(gate.on))),
                 _within(context, owner, accepted),
+                installing(context, Requirement(f"{owner}{accepted}")),
             )
 
 
@@ -64,6 +66,7 @@ def known_limit(context: Context) -> Iterator[Observation]:
                     f"{bound.name} {version} is outside {bound.specifier}: {found.effect}",
                     _evidence(context, found),
                     context.install(str(bound)),
+                    installing(context, bound),
                 )
 
 
