@@ -21,7 +21,17 @@ from typing import NamedTuple
 
 from mmsetup.errors import IntegrityError
 
-__all__ = ["ElfFile", "mapped", "names_in", "read", "read_needed", "read_sections", "read_soname"]
+__all__ = [
+    "Demands",
+    "ElfFile",
+    "mapped",
+    "names_in",
+    "read",
+    "read_demands",
+    "read_needed",
+    "read_sections",
+    "read_soname",
+]
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -65,6 +75,23 @@ class ElfFile:
     exported: frozenset[str]
     versions_needed: Mapping[str, tuple[str, ...]]
     sections: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a shared library or a program asks of those around it, as in :class:`ElfFile`.
+
+    ``rpath`` are the parts of ``DT_RPATH``, which the loader looks at before ``LD_LIBRARY_PATH``, and
+    ``runpath`` those of ``DT_RUNPATH``, which it looks at after that. ``rodata`` is the offset and the size of
+    its constants in the file.
+    """
+
+    machine: str
+    needed: tuple[str, ...]
+    rpath: tuple[str, ...]
+    runpath: tuple[str, ...]
+    versions_needed: Mapping[str, tuple[str, ...]]
+    rodata: tuple[int, int]
 
 
 class _Section(NamedTuple):
@@ -137,20 +164,43 @@ def read_needed(path: Path) -> tuple[str, ...]:
     Raises:
         IntegrityError: as :func:`read`.
     """
+    return read_demands(path).needed
+
+
+def read_demands(path: Path) -> Demands:
+    """Give only what the file at ``path`` asks of others: no symbol is read, so that any size costs the same.
+
+    Raises:
+        IntegrityError: as :func:`read`.
+    """
     with mapped(path) as data:
-        sections = _sections(data, path)[1]
+        machine, sections = _sections(data, path)
         _refuse_twins(sections, path)
+        found: dict[int, list[str]] = {_DT_NEEDED: [], _DT_RPATH: [], _DT_RUNPATH: []}
+        versions: Mapping[str, tuple[str, ...]] = {}
         for section in sections:
             if section.kind == _SHT_DYNAMIC:
                 names = _Names(data, _linked(sections, section, path), path)
-                return tuple(names.at(at) for tag, at in _dynamic(data, section, path) if tag == _DT_NEEDED)
-    return ()
+                for tag, value in _dynamic(data, section, path):
+                    if tag in found:
+                        found[tag].append(names.at(value))
+            elif section.kind == _SHT_GNU_VERNEED:
+                names = _Names(data, _linked(sections, section, path), path)
+                versions = _versions_needed(data, section, names, path)
+        rodata = _places(sections).get(".rodata", (0, 0))
+    rpath, runpath = (
+        tuple(part for text in found[tag] for part in text.split(":") if part)
+        for tag in (_DT_RPATH, _DT_RUNPATH)
+    )
+    return Demands(
+        machine, tuple(found[_DT_NEEDED]), rpath, runpath, MappingProxyType(dict(versions)), rodata
+    )
 
 
 def read_soname(path: Path) -> str:
     """Give only the name that the file at ``path`` is known by once it is loaded; empty where it has none.
 
-    Nothing else of its string table is touched, so that this costs the same for a library of any size.
+    No symbol is read, so that this costs the same for a library of any size.
 
     Raises:
         IntegrityError: as :func:`read`.
@@ -159,12 +209,10 @@ def read_soname(path: Path) -> str:
         sections = _sections(data, path)[1]
         for section in sections:
             if section.kind == _SHT_DYNAMIC:
-                table = _linked(sections, section, path)
+                names = _Names(data, _linked(sections, section, path), path)
                 for tag, value in _dynamic(data, section, path):
                     if tag == _DT_SONAME:
-                        size = max(0, min(table.size - value, _LONGEST_NAME))
-                        tail = table._replace(offset=table.offset + value, size=size)
-                        return _Names(data, tail, path).at(0)
+                        return names.at(value)
     return ""
 
 
@@ -205,23 +253,28 @@ def mapped(path: Path) -> Iterator[mmap.mmap]:
 
 
 class _Names:
-    """A string table, with a budget for what may be taken out of it."""
+    """A string table, with a budget for what may be taken out of it.
+
+    Each name is taken where it lies, so that the rest of the table is never touched.
+    """
 
     def __init__(self, data: mmap.mmap, table: _Section, path: Path) -> None:
         if table.size > _LARGEST_NAME_TABLE:
             raise _bad(path, f"a table of names of {table.size} bytes")
-        self._table = data[table.offset : table.offset + table.size]
+        self._data, self._start, self._end = data, table.offset, table.offset + table.size
         self._path = path
         self._left = _MOST_SHARING * table.size + _SHARED_AT_LEAST
 
     def at(self, offset: int) -> str:
-        end = self._table.find(b"\0", offset, offset + _LONGEST_NAME) if offset < len(self._table) else -1
+        start = self._start + offset
+        last = min(self._end, start + _LONGEST_NAME)
+        end = self._data.find(b"\0", start, last) if start < last else -1
         if end < 0:
             raise _bad(self._path, f"no name at {offset:#x} of its string table")
-        self._left -= end - offset
+        self._left -= end - start
         if self._left < 0:
             raise _bad(self._path, "its names fill more than their table can give")
-        return self._table[offset:end].decode("utf-8", "backslashreplace")
+        return self._data[start:end].decode("utf-8", "backslashreplace")
 
 
 def _sections(data: mmap.mmap, path: Path) -> tuple[str, list[_Section]]:

@@ -289,3 +289,21 @@ def test_mutated_files_give_a_value_or_the_right_error(sample, tmp_path, data):
     except IntegrityError:
         return
     assert all(isinstance(name, str) for name in found.exported)
+
+
+def test_demands_are_what_the_whole_file_says(sample):
+    demands, whole = elf.read_demands(sample), elf.read(sample)
+    assert demands.machine == whole.machine
+    assert demands.needed == whole.needed
+    assert demands.versions_needed == whole.versions_needed
+    assert demands.rodata == whole.sections.get(".rodata", (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [("--enable-new-dtags", "runpath"), ("--disable-new-dtags", "rpath")]
+)
+def test_the_two_search_paths_are_told_apart(library, option, kind):
+    made = library("libpaths.so", "int one;\n", f"-Wl,{option},-rpath,$ORIGIN/../lib:/opt/lib")
+    demands = elf.read_demands(made)
+    assert getattr(demands, kind) == ("$ORIGIN/../lib", "/opt/lib")
+    assert demands.rpath + demands.runpath == elf.read(made).rpath
