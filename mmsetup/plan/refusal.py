@@ -19,7 +19,7 @@ from mmsetup.errors import MmsetupError, NoPlanError
 from mmsetup.plan.candidate import Candidate, cuda_of
 from mmsetup.plan.model import Rejection
 from mmsetup.plan.patching import idle
-from mmsetup.plan.request import DEFAULT_FAMILY, Request, settled
+from mmsetup.plan.request import DEFAULT_FAMILY, Request, askable_patches, settled
 from mmsetup.plan.rules import as_nvidia_writes
 from mmsetup.plan.selection import Selection
 from mmsetup.plan.situation import Situation
@@ -262,13 +262,8 @@ def _with_a_weakness(base: Selection) -> Iterator[_Way]:
 def _with_patches(base: Selection) -> Iterator[_Way]:
     """Try each patch that is made only when it is asked for, then all of them together."""
     situation, request = base.situation, base.situation.request
-    known = tuple(
-        patch.name
-        for patch in situation.catalog.patches
-        if patch.asked
-        and patch.name not in request.patches
-        and any(name in patch.releases for name in situation.family.distributions)
-    )
+    askable = askable_patches(situation.catalog, situation.family)
+    known = tuple(name for name in askable if name not in request.patches)
     found: list[tuple[_Fit, tuple[str, ...]]] = []
     for tried in [*((name,) for name in known), known]:
         patches = (*request.patches, *tried)

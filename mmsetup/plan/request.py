@@ -19,7 +19,7 @@ from mmsetup.catalog.patches import Patch
 from mmsetup.errors import InterpreterError, RequestError
 from mmsetup.probe.torch_files import is_vendor_build
 
-__all__ = ["DEFAULT_FAMILY", "Request", "settled", "starts"]
+__all__ = ["DEFAULT_FAMILY", "Request", "askable_patches", "settled", "starts"]
 
 DEFAULT_FAMILY = "mmcv-full"
 _VARIANT = re.compile(r"cpu|cu\d{2,4}")
@@ -278,7 +278,7 @@ def _wanted(line: str, family: Family) -> str:
 
 
 def _check_patches(request: Request, catalog: Catalog, family: Family) -> None:
-    known = [one.name for one in catalog.patches if one.asked and _concerns(one, family)]
+    known = askable_patches(catalog, family)
     listed = ", ".join(known) or "none"
     for name in request.patches:
         found = catalog.patch(name)
@@ -293,6 +293,11 @@ def _check_patches(request: Request, catalog: Catalog, family: Family) -> None:
                 f"--patch {name}: family {family.name} has no such patch; to be asked for: {listed}",
                 remedy=f"mmsetup plan --family {family.name}" + (f" --patch {near[0]}" if near else ""),
             )
+
+
+def askable_patches(catalog: Catalog, family: Family) -> tuple[str, ...]:
+    """Name the patches that are made only when they are asked for, and that fit a release of a family."""
+    return tuple(one.name for one in catalog.patches if one.asked and _concerns(one, family))
 
 
 def _concerns(patch: Patch, family: Family) -> bool:
