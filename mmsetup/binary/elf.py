@@ -82,8 +82,8 @@ class Demands:
     """What a shared library or a program asks of those around it, as in :class:`ElfFile`.
 
     ``rpath`` are the parts of ``DT_RPATH``, which the loader looks at before ``LD_LIBRARY_PATH``, and
-    ``runpath`` those of ``DT_RUNPATH``, which it looks at after that. ``rodata`` is the offset and the size of
-    its constants in the file.
+    ``runpath`` those of ``DT_RUNPATH``, which it looks at after that. ``rodata`` is the offset and the size
+    of its constants in the file.
     """
 
     machine: str
