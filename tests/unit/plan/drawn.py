@@ -11,14 +11,14 @@ from typing import Any
 
 from bare_machine import BARE, compiler, driver, python, toolkit
 from hypothesis import strategies as st
-from raw_catalog import Data, Entry, read_data
+from raw_catalog import Data, Entry, patch_fits, read_data
 
 from mmsetup.catalog import Catalog, IndexFile, Page
 from mmsetup.plan.elsewhere import machine_elsewhere
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Driver, Gpu, Libc, Machine
 
-__all__ = ["DRIVERS", "Answers", "Situation", "situations", "small_catalog", "small_data"]
+__all__ = ["DRIVERS", "Answers", "Situation", "situations", "small_catalog", "small_data", "some_patches"]
 
 _TORCH = ("1.8.1", "1.10.1", "1.13.1", "2.1.2", "2.4.1", "2.8.0", "2.9.1", "2.15.0")
 _FAMILIES = {
@@ -41,11 +41,6 @@ _FAMILIES = {
         "onedl-mmengine": ("0.10.12", "0.10.8"),
         "onedl-mmdetection": ("3.5.1", "3.4.0"),
     },
-}
-_PATCHES = {
-    "mmcv-full": (),
-    "mmcv": ("mmseg-admits-mmcv22", "mmdet-admits-mmcv22", "load-whole-checkpoints-mmengine"),
-    "onedl": (),
 }
 _SOURCES = {"mmcv-full": ("openmmlab",), "mmcv": ("openmmlab", "miropsota"), "onedl": ("onedl",)}
 _MODULES = {"mmcv-full": "mmcv", "mmsegmentation": "mmseg", "onedl-mmdetection": "mmdet"}
@@ -272,10 +267,27 @@ def _moved(machine: Machine, platform: str, catalog: Catalog) -> Machine:
     return replace(moved, gpus=machine.gpus, driver=machine.driver)
 
 
+def _patches_of(family: str) -> list[str]:
+    """Name the patches that can be asked for in a family of few versions."""
+    return [
+        patch["name"]
+        for patch in read_data()["patches"]["patches"]
+        if patch.get("asked")
+        and any(
+            patch_fits(patch, name, version)
+            for name, versions in _FAMILIES[family].items()
+            for version in versions
+        )
+    ]
+
+
+_PATCHES = {family: _patches_of(family) for family in _FAMILIES}
+
+
 @st.composite
-def requests(draw: st.DrawFn, machine: Machine) -> Request:
+def requests(draw: st.DrawFn, machine: Machine, family: str = "") -> Request:
     """Draw requests, half of which ask for little."""
-    family = draw(st.sampled_from(sorted(_FAMILIES)))
+    family = family or draw(st.sampled_from(sorted(_FAMILIES)))
     parts = _FAMILIES[family]
     others = [name for name in parts if name not in {"mmcv-full", "mmcv", "onedl-mmcv"}]
     wishes = draw(st.lists(st.sampled_from(sorted(parts)), max_size=draw(mostly(0, 1, 2)), unique=True))
@@ -299,14 +311,14 @@ def requests(draw: st.DrawFn, machine: Machine) -> Request:
         trusts_catalog=draw(mostly(True, False)),
         forward_compatibility=draw(mostly(False, True)),
         may_patch=draw(mostly(True, False)),
-        patches=draw(_some_of(_PATCHES[family])),
+        patches=draw(some_patches(family)),
     )
 
 
-def _some_of(patches: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
-    if not patches:
-        return st.just(())
-    return st.lists(st.sampled_from(patches), unique=True).map(tuple)
+def some_patches(family: str) -> st.SearchStrategy[tuple[str, ...]]:
+    """Draw some of the patches that can be asked for in a family, in any order."""
+    known = _PATCHES[family]
+    return st.lists(st.sampled_from(known), unique=True).map(tuple) if known else st.just(())
 
 
 def _wish(name: str, versions: Iterable[str]) -> st.SearchStrategy[str]:
@@ -318,8 +330,8 @@ def _wish(name: str, versions: Iterable[str]) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def situations(draw: st.DrawFn, catalog: Catalog) -> Situation:
+def situations(draw: st.DrawFn, catalog: Catalog, family: str = "") -> Situation:
     """Draw a machine, a request and the seed of the answers; half of the time nothing answers."""
     machine = draw(machines(catalog))
     seed = draw(st.just(0) | st.integers(1, 1 << 30))
-    return Situation(machine, draw(requests(machine)), seed)
+    return Situation(machine, draw(requests(machine, family)), seed)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bare_machine import driver, python, toolkit
 from checker import exists, faults, found
-from drawn import DRIVERS, Answers, Situation, situations, small_catalog, small_data
+from drawn import DRIVERS, Answers, Situation, situations, small_catalog, small_data, some_patches
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
@@ -92,3 +92,41 @@ def test_what_a_machine_gains_never_loses_a_plan(gain: Any, situation: Situation
     after = planned(replace(situation, machine=richer), situation.answers())
     assert after is not None
     assert len(after.left_out) <= len(before.left_out)
+
+
+def with_patches_asked(situation: Situation, draw: Any) -> tuple[Situation, Situation]:
+    first, more = draw(some_patches("mmcv")), draw(some_patches("mmcv"))
+    both = tuple(dict.fromkeys((*first, *more)))
+    return tuple(
+        replace(situation, request=replace(situation.request, patches=patches)) for patches in (first, both)
+    )
+
+
+def with_patches_allowed(situation: Situation, draw: Any) -> tuple[Situation, Situation]:
+    return tuple(
+        replace(situation, request=replace(situation.request, may_patch=allowed)) for allowed in (False, True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "family"),
+    [(with_patches_asked, "mmcv"), (with_patches_allowed, "mmcv-full"), (with_patches_allowed, "")],
+)
+@settings(thorough, max_examples=60)
+@given(data=st.data())
+def test_a_patch_more_never_loses_a_plan(gain: Any, family: str, data: Any) -> None:
+    before, after = gain(data.draw(situations(WHOLE, family)), data.draw)
+    poorer = planned(before, before.answers())
+    if poorer is None:
+        return
+    richer = planned(after, after.answers())
+    assert richer is not None
+    assert len(richer.left_out) <= len(poorer.left_out)
+
+
+@settings(thorough, max_examples=60)
+@given(situations(WHOLE))
+def test_who_allows_no_patches_and_asks_for_none_gets_none(situation: Situation) -> None:
+    without = replace(situation.request, may_patch=False, patches=())
+    made = planned(replace(situation, request=without), situation.answers())
+    assert made is None or made.patches == ()
