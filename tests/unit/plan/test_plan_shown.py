@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 
 import pytest
 from bare_machine import Table, python
+from raw_catalog import read_data, sha256_of
 from rich.console import Console
 
 from mmsetup.errors import NoPlanError
 from mmsetup.plan import Plan
+from mmsetup.render.document import document, dump
 from mmsetup.render.failure import as_document, show_failure
 from mmsetup.render.plan import show_plan
 
@@ -78,6 +81,59 @@ def test_explain_gives_evidence_and_rejections_with_counts(planned: Callable[...
     assert "mmsegmentation: mmseg/__init__.py of the released wheel" in text
     assert "numpy2-torch, https://" in text
     assert "more)\n    ops page: openmmlab did not give its page" in text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_each_patch_is_a_line_that_says_what_it_changes(planned: Callable[..., Plan], width: int) -> None:
+    made = planned(python="3.13")
+    lines = [line for line in shown(made, width=width) if line.startswith("patch ")]
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"patch {patch.name} of mmcv-full" for patch in made.patches
+    ]
+    assert len(lines) == 4
+    assert all(len(line) <= width for line in lines)
+    # Where it is not cut, all of it is there.
+    for line, patch in zip(shown_patches(made, terminal=False), made.patches, strict=True):
+        assert line == f"patch {patch.name} of {patch.package}: {patch.changes}"
+
+
+def shown_patches(made: Plan, **how: bool) -> list[str]:
+    return [line for line in shown(made, width=80, **how) if line.startswith("patch ")]
+
+
+def test_explain_gives_the_reason_of_each_patch_and_where_it_is_from(planned: Callable[..., Plan]) -> None:
+    made = planned(python="3.13")
+    text = shown(made, width=80, explain=True)
+    for patch in made.patches:
+        assert f"patch {patch.name} of mmcv-full: {patch.changes}: {patch.reason}" in text
+        assert f"  patch {patch.name}: {patch.evidence}" in text
+        assert patch.reason not in "\n".join(shown(made, width=1000))
+
+
+def test_a_plan_that_needs_none_speaks_of_none(planned: Callable[..., Plan]) -> None:
+    assert not [line for line in shown(planned(), width=200, explain=True) if "patch" in line.split(":")[0]]
+
+
+def test_a_patch_with_nothing_to_change_is_a_note(planned: Callable[..., Plan]) -> None:
+    name = "mmdet-admits-mmcv22"
+    lines = shown(planned(family="mmcv", patches=(name,)), width=80)
+    assert f"note: the patch {name} has nothing to change in this set" in lines
+    assert not [line for line in lines if line.startswith("patch ")]
+
+
+def test_the_document_names_each_patch_with_the_hash_of_its_edits(planned: Callable[..., Plan]) -> None:
+    made = planned(family="mmcv", torch="2.15", patches=("load-whole-checkpoints-mmengine",))
+    told = json.loads(dump(document("mmsetup.plan/2", made)))["patches"]
+    assert [(one["name"], one["package"]) for one in told] == [
+        ("cxx17-to-cxx20", "mmcv"),
+        ("load-whole-checkpoints-mmengine", "mmengine"),
+    ]
+    known = {patch["name"]: patch for patch in read_data()["patches"]["patches"]}
+    for one in told:
+        entry = known[one["name"]]
+        assert one["sha256"] == sha256_of(entry)
+        assert (one["changes"], one["reason"]) == (entry["changes"], entry["reason"])
+        assert one["evidence"] == entry["source"][0]
 
 
 def test_an_error_shows_what_was_found_and_what_to_try(planned: Callable[..., Plan]) -> None:
