@@ -30,6 +30,8 @@ prebuilt = true
 offline = true
 cuda-compat = false
 ptx = true
+patch = ["mmseg-admits-mmcv22"]
+patches = false
 mirror = "https://mirror.test/openmmlab"
 
 [tool.mmsetup.mirrors]
@@ -76,6 +78,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         offline=True,
         cuda_compat=False,
         ptx=True,
+        patch=("mmseg-admits-mmcv22",),
+        patches=False,
         mirror="https://mirror.test/openmmlab",
         mirrors={"pytorch": "https://mirror.test/whl"},
         path=path,
@@ -199,12 +203,28 @@ def test_beside_a_lockfile_holds_what_says_how_to_come_by_the_files(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("key", ["offline", "cuda-compat", "ptx"])
+@pytest.mark.parametrize("key", ["offline", "cuda-compat", "ptx", "patches"])
 def test_what_is_true_or_false_is_no_text(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, f'[tool.mmsetup]\n{key} = "yes"\n')
     with pytest.raises(RequestError) as caught:
         settings(tmp_path)
     assert str(caught.value) == f"{path}: [tool.mmsetup]: {key} is a text and must be true or false"
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('patch = "mmseg-admits-mmcv22"', "patch is a text and must be a list of texts"),
+        ("patch = [true]", "patch[0] is true or false and must be a text; put it in quotes"),
+        ('patches = ["mmseg-admits-mmcv22"]', "patches is a list and must be true or false"),
+        ("patchs = true", "there is no key 'patchs'; nearest: patches"),
+    ],
+)
+def test_which_patches_and_whether_any_are_told_apart(tmp_path: Path, line: str, fault: str) -> None:
+    path = written(tmp_path, f"[tool.mmsetup]\n{line}\n")
+    with pytest.raises(RequestError) as caught:
+        settings(tmp_path)
+    assert str(caught.value) == f"{path}: [tool.mmsetup]: {fault}"
 
 
 def test_a_password_is_not_shown_with_the_settings(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mmsetup.catalog import Catalog, load
 from mmsetup.cli import build as build_command
 from mmsetup.cli import index, install, lock, plan
 from mmsetup.cli.arguments import Json, Selectors, wishes
-from mmsetup.errors import RequestError
+from mmsetup.errors import NoPlanError, RequestError
 from mmsetup.inputs import given_lock
 from mmsetup.plan import Request
 from mmsetup.probe.machine import Cpu, Disk, Libc, Machine, Memory, OperatingSystem
@@ -50,12 +50,15 @@ glibc = "2.31"
 platform = "linux-x86_64"
 build = false
 prebuilt = true
+patch = ["mmseg-admits-mmcv22"]
+patches = false
 mirror = "https://table.test/main"
 
 [tool.mmsetup.mirrors]
 onedl = "https://table.test/onedl"
 pytorch = "https://table.test/torch"
 """
+CHECKPOINTS = "load-whole-checkpoints-mmengine"
 VARIABLES = {
     "openmmlab": ("MMSETUP_MIRROR", "MMCV_BASE_URL"),
     "onedl": ("MMSETUP_ONEDL_MIRROR",),
@@ -101,6 +104,8 @@ def test_every_wish_reaches_the_request(catalog: Catalog) -> None:
         offline=True,
         cuda_compat=True,
         ptx=True,
+        patch=["mmdet-admits-mmcv22", "mmseg-admits-mmcv22"],
+        patches=False,
     )
     assert chosen.request(catalog, trusts_catalog=True) == Request(
         family="mmcv",
@@ -115,6 +120,8 @@ def test_every_wish_reaches_the_request(catalog: Catalog) -> None:
         offline=True,
         forward_compatibility=True,
         with_ptx=True,
+        may_patch=False,
+        patches=("mmdet-admits-mmcv22", "mmseg-admits-mmcv22"),
         trusts_catalog=True,
     )
 
@@ -129,6 +136,8 @@ def test_the_table_of_the_project_says_what_no_option_does(catalog: Catalog, pro
         wanted=("mmdet",),
         sources=("openmmlab",),
         may_build=False,
+        may_patch=False,
+        patches=("mmseg-admits-mmcv22",),
         mirrors={
             "openmmlab": "https://table.test/main",
             "onedl": "https://table.test/onedl",
@@ -169,6 +178,8 @@ def test_what_a_project_wishes_for_leaves_a_lockfile_its_room(
         ({"source": ["miropsota"]}, "sources", ("miropsota",)),
         ({"build": True}, "may_build", True),
         ({"prebuilt": False}, "may_use_prebuilt", False),
+        ({"patch": ["mmdet-admits-mmcv22"]}, "patches", ("mmdet-admits-mmcv22",)),
+        ({"patches": True}, "may_patch", True),
     ],
 )
 def test_an_option_wins_over_the_table(
@@ -327,6 +338,11 @@ def test_a_command_gets_its_selectors_and_its_own_options() -> None:
         "--with",
         "b",
         "--no-build",
+        "--patch",
+        "c",
+        "--patch",
+        "d",
+        "--no-patches",
         "--gpu",
         "H100",
         "--json",
@@ -336,7 +352,15 @@ def test_a_command_gets_its_selectors_and_its_own_options() -> None:
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0
     assert told == [
-        Selectors(family="mmcv", wanted=["a", "b"], build=False, gpu=["H100"], project=Path("x")),
+        Selectors(
+            family="mmcv",
+            wanted=["a", "b"],
+            build=False,
+            patch=["c", "d"],
+            patches=False,
+            gpu=["H100"],
+            project=Path("x"),
+        ),
         True,
     ]
     assert command.__doc__ == "Say something."
@@ -372,6 +396,7 @@ def test_every_option_has_its_help() -> None:
             "--no-build",
         ),
         *("--prebuilt", "--no-prebuilt", "--source", "--mirror", "--offline", "--ptx"),
+        *("--patch", "--patches", "--no-patches"),
         *("--gpu", "--driver", "--cuda-compat", "--glibc", "--platform"),
     ):
         assert f"{option} " in done.output
@@ -414,6 +439,27 @@ def test_offline_a_plan_is_answered_from_the_catalogue(told: Callable[..., dict[
     assert made["unconfirmed"] == ["mmcv-full", "torch", "torchvision"]
     assert made["project"] is None
     assert {"pretended: --gpu 'RTX 3090'", "pretended: --glibc 2.31"} <= set(made["notes"])
+
+
+def test_the_document_of_a_plan_names_its_patches(told: Callable[..., dict[str, Any]]) -> None:
+    made = told("--family", "mmcv", "--torch", "2.8", "--no-prebuilt", "--patch", CHECKPOINTS)
+    (patch,) = made["patches"]
+    assert (patch["name"], patch["package"]) == (CHECKPOINTS, "mmengine")
+    assert len(patch["sha256"]) == 64
+    assert patch["changes"]
+    assert patch["reason"]
+    assert patch["evidence"].startswith("https://")
+
+
+def test_a_table_can_forbid_patches_and_an_option_allow_them_again(
+    told: Callable[..., dict[str, Any]], project: Path
+) -> None:
+    words = ("--python", "3.13", "--no-prebuilt")
+    assert [patch["package"] for patch in told(*words)["patches"]] == ["mmcv-full"] * 4
+    (project / "pyproject.toml").write_text("[tool.mmsetup]\npatches = false\n")
+    with pytest.raises(NoPlanError, match=r"with Python 3\.13"):
+        told(*words)
+    assert len(told(*words, "--patches")["patches"]) == 4
 
 
 def test_offline_a_lock_of_what_only_the_catalogue_says_is_refused(catalog: Catalog, tmp_path: Path) -> None:
