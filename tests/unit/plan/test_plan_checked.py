@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from mmsetup.errors import NoPlanError
 from mmsetup.plan import Bound, Plan, Request
 from mmsetup.plan.choose import plan
 from mmsetup.plan.elsewhere import machine_elsewhere
+from mmsetup.plan.model import PatchChoice
 from mmsetup.probe.machine import Driver, Machine, OperatingSystem, Toolkit
 
 DATA = read_data()
@@ -393,6 +394,85 @@ def test_the_checker_finds_that_a_plan_answers_another_request(
     machine = on("sm_86", version="535.104.05")
     found = plan(machine, catalog, ASKED, ask=silent)
     assert any(words in fault for fault in faults(found, machine, replace(ASKED, **wishes), DATA))
+
+
+def patching(change: Callable[[tuple[PatchChoice, ...]], tuple[PatchChoice, ...]]) -> Change:
+    return lambda found: replace(found, patches=change(found.patches))
+
+
+MENDED = Request(
+    family="mmcv", torch="2.15", patches=("load-whole-checkpoints-mmengine",), trusts_catalog=True
+)
+WRONGLY_PATCHED: list[tuple[Change, str]] = [
+    (patching(lambda made_: made_[1:]), "the patch cxx17-to-cxx20 of mmcv is missing"),
+    (patching(lambda made_: made_[:1]), "the patch load-whole-checkpoints-mmengine of mmengine is missing"),
+    (patching(lambda made_: (*made_, made_[0])), "a patch is applied twice"),
+    (
+        patching(lambda made_: (replace(made_[0], name="version-read-by-exec"), made_[1])),
+        "nothing calls for the patch version-read-by-exec of mmcv",
+    ),
+    (
+        patching(lambda made_: (replace(made_[0], package="mmengine"), made_[1])),
+        "nothing calls for the patch cxx17-to-cxx20 of mmengine",
+    ),
+    (
+        patching(lambda made_: (made_[0], replace(made_[1], sha256=made_[0].sha256))),
+        "the patch load-whole-checkpoints-mmengine is another edition",
+    ),
+    (telling(cautions=("watch out",)), "the cautions are []"),
+    (
+        telling(notes=("the patch load-whole-checkpoints-mmengine has nothing to change in this set",)),
+        "it is not true, or not said, that the patch load-whole-checkpoints-mmengine has nothing to change",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONGLY_PATCHED, ids=[words for _, words in WRONGLY_PATCHED])
+def test_the_checker_finds_what_is_wrong_with_patches(change: Change, words: str, catalog: Catalog) -> None:
+    found = made(catalog, **{one.name: getattr(MENDED, one.name) for one in fields(MENDED)})
+    assert len(found.patches) == 2
+    assert any(words in fault for fault in faults(change(found), BARE, MENDED, DATA))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"may_patch": False}, "cxx20 rejects this set"),
+        ({"may_patch": False}, "nothing calls for the patch cxx17-to-cxx20 of mmcv"),
+        ({"patches": ()}, "nothing calls for the patch load-whole-checkpoints-mmengine of mmengine"),
+        ({"patches": (), "torch": ""}, "weights-only-mmengine is a caution and nothing was asked for"),
+        ({"patches": ("mmseg-admits-mmcv22", *MENDED.patches)}, "the patch mmseg-admits-mmcv22 of"),
+    ],
+)
+def test_the_checker_finds_that_patches_answer_another_request(
+    wishes: dict[str, Any], words: str, catalog: Catalog
+) -> None:
+    found = plan(BARE, catalog, MENDED, ask=silent)
+    assert faults(found, BARE, MENDED, DATA) == []
+    assert any(words in fault for fault in faults(found, BARE, replace(MENDED, **wishes), DATA))
+
+
+def test_the_checker_knows_gates_as_patches_leave_them(catalog: Catalog) -> None:
+    asked = Request(
+        family="mmcv", torch="2.4", may_build=False, patches=("mmseg-admits-mmcv22",), trusts_catalog=True
+    )
+    found = plan(BARE, catalog, asked, ask=silent)
+    assert faults(found, BARE, asked, DATA) == []
+    unasked = faults(found, BARE, replace(asked, patches=()), DATA)
+    assert "mmsegmentation 1.2.2 refuses mmcv 2.2.0" in unasked
+
+
+@pytest.mark.parametrize(("cuda", "architectures"), [("cu130", ("sm_90",)), ("cu130", ()), ("cpu", ())])
+def test_the_checker_knows_the_cuda_that_ops_are_built_with(
+    cuda: str, architectures: tuple[str, ...], catalog: Catalog
+) -> None:
+    machine = on(*architectures) if architectures else BARE
+    request = Request(torch="2.13", cuda=cuda, may_use_prebuilt=False, trusts_catalog=True)
+    found = plan(machine, catalog, request, ask=silent)
+    known = {"id": "nvcc", "when": {"cuda": ">=13", "build": True}, "effect": "", "reject": True}
+    data = {**DATA, "breaks": {"breaks": [*DATA["breaks"]["breaks"], known]}}
+    rejects = "nvcc rejects this set" in faults(found, machine, request, data)
+    assert rejects is bool(architectures)
 
 
 def test_the_checker_believes_a_page_and_not_the_catalogue(catalog: Catalog) -> None:
