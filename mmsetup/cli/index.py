@@ -102,4 +102,8 @@ def _told(found: WheelIndex, ops: str) -> list[str]:
             "the page was not asked" if best.answered is None else f"the page did not answer ({best.outcome})"
         )
         told += f": {best.certainty} according to the catalogue; {why}"
-    return [told, f"python -m pip install {ops}"]
+    patched = (
+        f"{patch.package} has to be patched ({patch.name}), which mmsetup install does and pip does not"
+        for patch in plan.patches
+    )
+    return [told, f"python -m pip install {ops}", *patched]

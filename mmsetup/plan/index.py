@@ -45,7 +45,8 @@ class WheelPage:
 class WheelIndex:
     """The best page and the plan that it belongs to.
 
-    ``pip`` are the arguments with which pip installs the set, ``ops`` those that install the ops alone.
+    ``pip`` are the arguments with which pip installs the set, but for packages that are to be patched: these
+    are no files of any index. ``ops`` are those that install the ops alone.
     """
 
     url: str
@@ -144,7 +145,8 @@ def _arguments(plan: Plan, best: Candidate, situation: Situation, *, has_torch: 
             base = situation.request.mirrors.get(source.name, source.base).rstrip("/")
             yield from ("--extra-index-url", f"{base}/{build.variant}")
     yield from _ops(best, situation)
-    yield from (f"{name}=={version}" for name, version in best.code.members)
+    patched = {patch.package for patch in plan.patches}
+    yield from (f"{name}=={version}" for name, version in best.code.members if name not in patched)
     yield from _omitted(plan, best, situation, has_torch=has_torch)
 
 

@@ -116,6 +116,17 @@ def test_all_arguments_for_pip(index: Run) -> None:
     assert {"mmcv-full==1.7.1", "mmsegmentation==0.30.0", "numpy<2"} <= set(words)
 
 
+def test_what_pip_cannot_patch_is_told_and_left_out(index: Run) -> None:
+    words = ("--family", "mmcv", "--torch", "2.4", "--platform", "linux-x86_64")
+    done = index("--offline", "--pip", *words, "--patch", "mmseg-admits-mmcv22")
+    assert "mmcv==2.2.0" in done.stdout
+    assert "mmsegmentation" not in done.stdout
+    told = (
+        "mmsegmentation has to be patched (mmseg-admits-mmcv22), which mmsetup install does and pip does not"
+    )
+    assert told in done.stderr.splitlines()
+
+
 def test_one_document_with_every_candidate(index: Run) -> None:
     done = index(
         "--offline",

@@ -409,3 +409,17 @@ def test_a_page_from_the_cache_is_told_with_its_age(found: Found) -> None:
     assert answer.candidates[0].age_seconds == 90
     (report,) = answer.plan.sources
     assert report.age == 90
+
+
+def test_what_has_to_be_patched_is_nothing_for_pip(found: Found) -> None:
+    wishes = {"family": "mmcv", "torch": "2.8", "wanted": ("mmdet",)}
+    patches = ("mmseg-admits-mmcv22", "mmdet-admits-mmcv22")
+    answer = found(**wishes, patches=patches)
+    assert {patch.package for patch in answer.plan.patches} == {"mmsegmentation", "mmdet"}
+    named = {word.partition("==")[0] for word in answer.pip}
+    assert {"mmcv", "mmengine", "torch"} <= named
+    assert not {"mmsegmentation", "mmdet"} & named
+    assert "mmcv==2.2.0" in answer.ops
+    with pytest.raises(NoPlanError) as caught:
+        found(**wishes)
+    assert any(line.startswith(f"with {', '.join(patches)}") for line in caught.value.evidence)
