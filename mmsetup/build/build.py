@@ -25,6 +25,7 @@ from mmsetup.build.units import clashes, ordered
 from mmsetup.build.unpack import unpack
 from mmsetup.build.verdict import complaint
 from mmsetup.build.watch import Watch
+from mmsetup.build.whereabouts import hidden_from_nvcc, hiding
 from mmsetup.build.workspace import workspace
 from mmsetup.errors import IntegrityError, ProcessError
 from mmsetup.files import CACHE_ELSEWHERE, sha256, writing
@@ -139,8 +140,10 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
     out = folder / "wheel"
     out.mkdir()
     order, report = folder / "order.json", folder / "units.json"
-    order.write_text(json.dumps(ordered(recipe, job.toolchain, report)), encoding="utf-8")
     seen = variables(recipe, environment, job.toolchain, os.environ)
+    hidden = hiding(folder, seen)
+    seen |= hidden_from_nvcc(hidden) if recipe.architectures else {}
+    order.write_text(json.dumps(ordered(recipe, job.toolchain, report, hidden)), encoding="utf-8")
     with Watch(recipe, progress, job.expected_seconds) as watch, as_file(files("mmsetup.payload")) as payload:
         try:
             process.stream(

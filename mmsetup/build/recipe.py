@@ -18,7 +18,7 @@ __all__ = ["PLAIN", "UNITS", "Recipe", "describe", "key"]
 PLAIN = "plain"
 """The way of building in which each source file is compiled as setup.py says."""
 
-UNITS = "units 1"
+UNITS = "units 2"
 """The way in which source files are compiled together; its number rises when the way changes the wheel."""
 
 _SCHEMA = 1

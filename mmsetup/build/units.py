@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ __all__ = ["clashes", "ordered"]
 _HEAP_KB = 1_000_000
 
 
-def ordered(recipe: Recipe, toolchain: Toolchain, report: Path) -> dict[str, Any]:
-    """Give what ``payload/build_wheel.py`` is told; it writes to ``report`` what came of the units."""
+def ordered(
+    recipe: Recipe, toolchain: Toolchain, report: Path, flags: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Give what ``payload/build_wheel.py`` is told; it writes to ``report`` what came of the units.
+
+    ``flags`` are those that come after the recipe's and shape nothing.
+    """
     if recipe.way == PLAIN:
-        return {"flags": list(recipe.flags), "units": None}
+        return {"flags": [*recipe.flags, *flags], "units": None}
     spared = [] if "clang" in toolchain.compiler else ["--param", f"ggc-min-heapsize={_HEAP_KB}"]
     return {
-        "flags": [*recipe.flags, *spared],
+        "flags": [*recipe.flags, *flags, *spared],
         "units": {
             "jobs": toolchain.jobs,
             "apart": [list(group) for group in recipe.apart],

@@ -308,6 +308,10 @@ def test_the_real_wheel_is_small_and_whole(ops_wheel):
     assert facts.ops.architectures.sass == ()
     assert "libc10.so" in facts.ops.elf.needed
     assert facts.size < 3_000_000
+    with zipfile.ZipFile(ops_wheel) as archive:
+        library = archive.read(facts.ops.member)
+    assert b"torch/include/c10" in library
+    assert str(cache_folder("builds")).encode() not in library
 
 
 def test_the_real_wheel_tells_where_it_belongs(ops_wheel, stack):
