@@ -260,21 +260,27 @@ def _with_a_weakness(base: Selection) -> Iterator[_Way]:
 
 
 def _with_patches(base: Selection) -> Iterator[_Way]:
-    """Try each patch that is made only when it is asked for, then all of them together."""
+    """Try each patch that has to be asked for, then all of them, until a set has no weakness."""
     situation, request = base.situation, base.situation.request
     askable = askable_patches(situation.catalog, situation.family)
     known = tuple(name for name in askable if name not in request.patches)
-    found: list[tuple[_Fit, tuple[str, ...]]] = []
-    for tried in [*((name,) for name in known), known]:
+    plain = _fit(base, situation) if known else None
+    best: tuple[_Fit, tuple[str, ...]] | None = None
+    for tried in dict.fromkeys([*((name,) for name in known), known]):
         patches = (*request.patches, *tried)
         catalog = situation.catalog.with_patched_gates(patches)
         patched = replace(situation, catalog=catalog, request=replace(request, patches=patches))
         fit = _fit(base, patched) if tried else None
-        if fit is not None and not _is_plain(fit, base):
-            useless = set(idle(fit.candidate, patched))
-            found.append((fit, tuple(name for name in patches if name not in useless)))
-    if found:
-        fit, used = min(found, key=lambda one: any(known.caution for known in one[0].candidate.breaks))
+        if fit is None or (plain is not None and plain.words == fit.words):
+            continue
+        useless = set(idle(fit.candidate, patched))
+        found = fit, tuple(name for name in patches if name not in useless)
+        if not any(broken.caution for broken in fit.candidate.breaks):
+            best = found
+            break
+        best = best or found
+    if best is not None:
+        fit, used = best
         yield _Way(
             f"with {', '.join(used)} patched this fits: {fit.words}",
             command_for(replace(fit.request, patches=used), situation.machine),
