@@ -11,11 +11,19 @@ import typer
 from mmsetup.cli.arguments import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mmsetup.catalog import Catalog
     from mmsetup.doctor import Diagnosis
+    from mmsetup.doctor.fix import Mended
+    from mmsetup.probe.machine import Machine
 
 __all__ = ["command"]
 
 _DEFAULT = Path(".venv")
+_FORMS = "What is printed"
+_MENDING = "Mending"
 
 
 def command(
@@ -37,32 +45,147 @@ def command(
         list[str] | None, typer.Option("--ignore", help="Leave these checks out.", metavar="ID")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="Mend what has a safe repair, in one step or not at all; shows it and asks before.",
+            rich_help_panel=_MENDING,
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to what --fix shows.", rich_help_panel=_MENDING)
+    ] = False,
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            "--markdown",
+            help="Print Markdown for an issue, without secrets, home folders and names.",
+            rich_help_panel=_FORMS,
+        ),
+    ] = False,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            help="Write the checks as JUnit XML, for GitLab, Jenkins and GitHub.",
+            metavar="FILE",
+            rich_help_panel=_FORMS,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the cause when nothing imports; the environment is read, not run."""
     from mmsetup.catalog import load
     from mmsetup.doctor import doctor
-    from mmsetup.errors import CheckFailedError
+    from mmsetup.errors import RequestError
     from mmsetup.probe import probe
-    from mmsetup.render.diagnosis import as_document, show_diagnosis, summary
-    from mmsetup.render.document import dump
 
+    if json and markdown:
+        raise RequestError("--json and --markdown both want standard output", remedy="mmsetup doctor --json")
     where = _where(env, python)
-    diagnosis = doctor(where, probe(folder=where), load(), select=_separate(select), ignore=_separate(ignore))
-    if json:
-        typer.echo(dump(as_document(diagnosis)))
-        if _is_bad(diagnosis, strict=strict):
-            # The diagnosis is the one document; an error that is raised would print a second one.
-            raise typer.Exit(CheckFailedError.exit_code)
-        return
+    machine, catalog = probe(folder=where), load()
+
+    def examine(place: Path) -> Diagnosis:
+        return doctor(place, machine, catalog, select=_separate(select), ignore=_separate(ignore))
+
+    mended = _mended(where, machine, catalog, examine, yes=yes) if fix else None
+    diagnosis = mended.diagnosis if mended else examine(where)
+    if junit is not None:
+        _write_junit(junit, diagnosis, strict=strict)
+    _tell(diagnosis, machine, mended, strict=strict, form=_form(json=json, markdown=markdown))
+
+
+def _mended(
+    where: Path, machine: Machine, catalog: Catalog, examine: Callable[[Path], Diagnosis], *, yes: bool
+) -> Mended:
     from rich.console import Console
 
-    show_diagnosis(diagnosis, Console(highlight=False))
-    if _is_bad(diagnosis, strict=strict):
-        worst = diagnosis.findings[0]
-        raise CheckFailedError(
-            f"{diagnosis.prefix} is not healthy: {summary(diagnosis)}", remedy=f"mmsetup explain {worst.id}"
+    from mmsetup.doctor.fix import fix
+    from mmsetup.render.diagnosis_fix import show_repair
+    from mmsetup.render.live import LiveProgress
+
+    errors = Console(stderr=True, highlight=False)
+    with LiveProgress(errors) as progress:
+
+        def agree(repair: Any, commands: tuple[str, ...]) -> None:
+            progress.pause()
+            show_repair(repair, commands, errors)
+            if not yes:
+                _ask(errors)
+
+        mended = fix(where, machine, catalog, diagnose=examine, agree=agree, progress=progress)
+    if not mended.commands:
+        show_repair(mended.repair, (), errors)
+        errors.print("there is nothing that --fix may mend", soft_wrap=True)
+    return mended
+
+
+def _ask(errors: Any) -> None:
+    import sys
+
+    from rich.prompt import Confirm
+
+    from mmsetup.errors import ConfirmationError
+
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfirmationError(
+            "what --fix would do has to be agreed to, and there is no terminal to ask on",
+            remedy="mmsetup doctor --fix --yes",
         )
+    if not Confirm.ask("Do this?", console=errors, default=False):
+        raise ConfirmationError("not agreed to; nothing was changed", remedy="mmsetup doctor")
+
+
+def _form(*, json: bool, markdown: bool) -> str:
+    if json:
+        return "json"
+    return "markdown" if markdown else "text"
+
+
+def _tell(diagnosis: Diagnosis, machine: Machine, mended: Mended | None, *, strict: bool, form: str) -> None:
+    """Print a diagnosis and end with its exit code."""
+    from rich.console import Console
+
+    from mmsetup.errors import CheckFailedError
+    from mmsetup.render.diagnosis import as_document, show_diagnosis, summary
+    from mmsetup.render.diagnosis_fix import as_field
+    from mmsetup.render.diagnosis_markdown import markdown
+    from mmsetup.render.document import dump
+    from mmsetup.render.scrub import of_this_machine
+
+    if form == "json":
+        typer.echo(dump({**as_document(diagnosis), **({"repair": as_field(mended)} if mended else {})}))
+    elif form == "markdown":
+        scrubber = of_this_machine(spared=[part.name for part in diagnosis.parts])
+        typer.echo(markdown(diagnosis, machine, scrubber, summary=summary(diagnosis)), nl=False)
+    else:
+        show_diagnosis(diagnosis, Console(highlight=False))
+    if not _is_bad(diagnosis, strict=strict):
+        return
+    if form != "text":
+        # The diagnosis is the one document; an error that is raised would print a second one.
+        raise typer.Exit(CheckFailedError.exit_code)
+    worst = diagnosis.findings[0]
+    raise CheckFailedError(
+        f"{diagnosis.prefix} is not healthy: {summary(diagnosis)}", remedy=f"mmsetup explain {worst.id}"
+    )
+
+
+def _write_junit(place: Path, diagnosis: Diagnosis, *, strict: bool) -> None:
+    from mmsetup.doctor.diagnose import every_check
+    from mmsetup.files import writing
+    from mmsetup.render.diagnosis_junit import junit
+
+    titles = {check.id: check.title for check in every_check()}
+    text = junit([(f"mmsetup doctor {diagnosis.prefix}", diagnosis)], titles, strict=strict)
+    with writing(place, remedy="mmsetup doctor --junit FILE  # in a folder that can be written to"):
+        partial = place.with_name(f".{place.name}.{os.getpid()}")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(place)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _where(env: Path | None, python: Path | None) -> Path:

@@ -1,0 +1,142 @@
+"""The transaction: resolve, show, ask, mend a copy, examine it, exchange the two."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsetup.catalog import Catalog
+from mmsetup.doctor.context import Context
+from mmsetup.doctor.fix import twin
+from mmsetup.doctor.fix.merge import merge
+from mmsetup.doctor.fix.repair import Repair
+from mmsetup.doctor.fix.scope import changeable
+from mmsetup.doctor.model import Diagnosis, Finding
+from mmsetup.errors import FULL, BusyError, CheckFailedError, DiskSpaceError, TargetError
+from mmsetup.install.target import held, recover, remove, staged, swap
+from mmsetup.probe import environment as look_at
+from mmsetup.probe.machine import Environment, Machine
+from mmsetup.progress import Progress
+
+__all__ = ["Mended", "fix"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is to be mended, as it was found: ``state`` tells later whether somebody else changed it."""
+
+    target: Path
+    environment: Environment
+    state: frozenset[tuple[str, int]]
+    before: Diagnosis
+    repair: Repair
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was done, in commands, and how the environment is now; ``diagnosis`` is the last one."""
+
+    repair: Repair
+    commands: tuple[str, ...]
+    diagnosis: Diagnosis
+
+
+def fix(
+    where: Path,
+    machine: Machine,
+    catalog: Catalog,
+    *,
+    diagnose: Callable[[Path], Diagnosis],
+    agree: Callable[[Repair, tuple[str, ...]], None],
+    progress: Progress,
+) -> Mended:
+    """Mend the environment at ``where`` as far as its findings offer safe repairs.
+
+    ``diagnose`` examines an environment; it is called for the one that is there, for the mended copy, and
+    for what is there in the end. ``agree`` is shown the repair and its commands, and raises to stop it.
+
+    Raises:
+        TargetError: the environment is not one to be changed, or was changed meanwhile.
+        LockError: what is to be installed cannot be.
+        CheckFailedError: the mended copy has an error that the environment has not, or still that one.
+        NetworkError, IntegrityError, DiskSpaceError, ProcessError: as uv tells. Nothing was changed.
+    """
+    described = look_at(where)
+    prefix = described.prefix
+    if not any(finding.fix for finding in diagnose(where).findings):
+        return Mended(Repair(), (), diagnose(where))
+    target = changeable(described)
+    with held(target.path, wait=False, told=progress.note):
+        if words := recover(target.path):
+            progress.note(words)
+        described = look_at(where)
+        before = diagnose(where)
+        seen = twin.state(described.site_packages)
+        progress.update("asking uv which versions mend it")
+        repair = merge(Context(described, machine, catalog), before.findings)
+        commands = repair.commands(described.interpreter.path)
+        if repair.is_empty:
+            return Mended(repair, (), before)
+        agree(repair, commands)
+        try:
+            _exchange(_Case(target.path, described, seen, before, repair), diagnose, progress)
+        except OSError as error:
+            if error.errno in FULL:
+                raise DiskSpaceError(
+                    f"the disk of {prefix} ran full; nothing was changed", remedy="uv cache prune"
+                ) from error
+            raise TargetError(
+                f"{prefix} cannot be mended: {error.filename or ''} {error.strerror or error}",
+                remedy="mmsetup install --env DIR",
+            ) from error
+        for path in repair.delete_after:
+            with suppress(OSError):
+                remove(path)
+    return Mended(repair, commands, diagnose(where))
+
+
+def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Progress) -> None:
+    repair, environment = case.repair, case.environment
+    if not (repair.remove or repair.install or repair.delete):
+        return
+    with staged(case.target) as staging:
+        new = staging / "new"
+        progress.update("copying the environment")
+        twin.copy(case.target, new)
+        progress.update("mending the copy")
+        twin.change(new, environment, repair)
+        progress.update("examining the copy")
+        _accept(case.before, diagnose(new), repair)
+        if twin.state(environment.site_packages) != case.state:
+            raise BusyError(
+                f"{environment.prefix} was changed by somebody else meanwhile; the repair was thrown away",
+                remedy="wait for it, then run the same command again",
+            )
+        progress.update("putting the environment in place")
+        swap(new, case.target)
+
+
+def _accept(before: Diagnosis, after: Diagnosis, repair: Repair) -> None:
+    """Let the copy pass only where no error is new, and no error that was to be mended is left."""
+    old = Counter(_told(finding, before.prefix) for finding in before.of("error"))
+    new = Counter(_told(finding, after.prefix) for finding in after.of("error"))
+    left_out = {(one.id, one.message.replace(str(before.prefix), "")) for one in repair.left_out}
+    mended = {
+        told
+        for finding in before.of("error")
+        if finding.fix and (told := _told(finding, before.prefix)) not in left_out
+    }
+    worse = [*(new - old).elements(), *(told for told in new if told in mended)]
+    if worse:
+        raise CheckFailedError(
+            "the repair was made in a copy of the environment and did not mend it; nothing was changed",
+            evidence=[f"{identifier}: {message}" for identifier, message in worse],
+            remedy=f"mmsetup explain {worse[0][0]}",
+        )
+
+
+def _told(finding: Finding, prefix: Path) -> tuple[str, str]:
+    return finding.id, finding.message.replace(str(prefix), "")
