@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,19 +20,27 @@ from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.library_names import is_torch_library
 from mmsetup.binary.linkage import missing_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
-from mmsetup.catalog import Catalog, Family
-from mmsetup.doctor import declared
+from mmsetup.catalog import Catalog, Family, Gate, gate_reader
+from mmsetup.doctor import conda, declared, imports, installed
+from mmsetup.doctor.installed import Compiled
+from mmsetup.doctor.loading import Taken, loads, search_path, taken
 from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
-__all__ = ["Context", "Operators", "parsed"]
+__all__ = ["Context", "Operators", "literal_version", "parsed"]
 
 _EXTENSION = OPS_MODULE.removeprefix(f"{OPS_PACKAGE}.")
 _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
     r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
 )
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (nothing is written there)
+# Names that projects give to folders which are no part of them once installed.
+_ANYBODYS = frozenset({"tests", "test", "docs", "doc", "tools", "examples", "benchmarks", "scripts", "demo"})
+_FAMILIES_MODULES = frozenset({"torch", "torchvision", *declared.EDITIONS})
+# Where a new environment goes when the one that was looked at is to stay.
+_BESIDE = ".venv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,27 @@ class Operators:
     fault: str
 
 
+def _current() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 @dataclass(frozen=True)
 class Context:
-    """An environment on a machine, and what is known about versions."""
+    """An environment on a machine, and what is known about versions.
+
+    ``variables`` are those of the shell that the doctor was called from, ``current`` the folder it was in
+    (nothing where that is gone), ``shared_memory`` where POSIX shared memory is.
+    """
 
     environment: Environment
     machine: Machine
     catalog: Catalog
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    current: Path | None = field(default_factory=_current)
+    shared_memory: Path = field(default_factory=lambda: SHARED_MEMORY)
 
     @cached_property
     def family(self) -> Family | None:
@@ -129,21 +152,93 @@ class Context:
         places = (folder / module for folder in self.environment.site_packages)
         return next((place for place in places if place.is_dir()), None)
 
+    def source(self, module: str) -> Path | None:
+        """Give the folder of a package: that in site-packages, else that of an editable install."""
+        return self.folder(module) or self._editable.get(module)
+
+    @cached_property
+    def _editable(self) -> Mapping[str, Path]:
+        """Give the packages that ``.pth`` files let in and site-packages does not hold."""
+        found: dict[str, Path] = {}
+        names = {*self.modules, *_FAMILIES_MODULES}
+        for name, place in imports.beside(self.environment).items():
+            if name in names:
+                found.setdefault(name, place)
+            elif os.sep in name:
+                found = {**imports.found_in(place, names), **found}
+        return {name: place for name, place in found.items() if place.is_dir()}
+
+    @cached_property
+    def before(self) -> tuple[imports.Place, ...]:
+        """Give the folders that Python, started here with -c or -m, searches before site-packages."""
+        return tuple(imports.before(self.environment, self.variables, self.current))
+
+    @cached_property
+    def modules(self) -> Mapping[str, Distribution]:
+        """Give the top-level modules of the stack and of what it needs, each with its owner."""
+        found: dict[str, Distribution] = {}
+        for one in self.environment.distributions:
+            if one.name in self.needed:
+                for module in one.top_level:
+                    if module.isidentifier() and not module.startswith("_") and module not in _ANYBODYS:
+                        found.setdefault(module, one)
+        return found
+
+    @cached_property
+    def listed(self) -> Mapping[Path, tuple[tuple[str, int], ...]]:
+        """Give the files and sizes in bytes that each distribution recorded, by its metadata folder."""
+        return {one.path: installed.listed(one) for one in self.environment.distributions}
+
+    @cached_property
+    def compiled(self) -> tuple[Compiled, ...]:
+        """Give the compiled files of the stack and of what it needs, each read once; on Linux alone."""
+        if self.machine.os.name != "linux":
+            return ()
+        return tuple(
+            found
+            for one in self.environment.distributions
+            if one.name in self.needed
+            for found in installed.asking(one, (name for name, _ in self.listed[one.path]))
+        )
+
+    @cached_property
+    def conda(self) -> Mapping[str, conda.Package]:
+        """Give what conda recorded in this prefix, by its own names; nothing where conda did not make it."""
+        return conda.packages(self.environment.prefix)
+
+    def gates_of(self, one: Distribution) -> tuple[Gate, ...]:
+        """Read the gates of a distribution, from the catalogue only where its source cannot be read."""
+        read_any = False
+        read: list[Gate] = []
+        for module in one.top_level:
+            folder = self.source(module)
+            if folder is None or not module.startswith("mm"):
+                continue
+            try:
+                read += gate_reader.read(folder / "__init__.py", one.name, one.version)
+                read_any = True
+            except (OSError, ValueError):
+                continue
+        version = parsed(one.version)
+        if read_any or version is None:
+            return tuple(read)
+        return self.catalog.gates_of(one.name, version)
+
     def module_version(self, module: str) -> Version | None:
         """Give the version that a package says it has, else that of the distribution that owns it.
 
         That of a distribution may name a torch in its local part; of what gates read, no package says more
         than the public one.
         """
-        folder = self.folder(module)
-        literal = _literal_version(folder / "version.py") if folder else None
+        folder = self.source(module)
+        literal = literal_version(folder) if folder else None
         owned = next((parsed(one.version) for one in self.owners(module)), None)
         return literal or (Version(owned.public) if owned is not None else None)
 
     @cached_property
     def operators(self) -> Operators | None:
         """Read mmcv's compiled operators; nothing where there is no mmcv, or not on Linux."""
-        folder = self.folder(OPS_PACKAGE)
+        folder = self.source(OPS_PACKAGE)
         if folder is None or self.machine.os.name != "linux":
             return None
         candidates = tuple(sorted(folder.glob(f"{_EXTENSION}.*so")))
@@ -178,19 +273,71 @@ class Context:
             return ()
         needed = operators.facts.needed
         absent = [name for name in needed if is_torch_library(name) and name not in self.brought]
+        return (*absent, *sorted(self.not_in_torch(operators.facts)))
+
+    def not_in_torch(self, extension: ElfFile) -> frozenset[str]:
+        """Give the symbols of torch that an extension needs and no library of this torch exports."""
+        torch = self.environment.torch
+        if torch is None:
+            return frozenset()
         try:
-            return (*absent, *sorted(missing_symbols(operators.facts, torch.path / "lib")))
+            return missing_symbols(extension, torch.path / "lib")
         except IntegrityError:
             # A damaged torch is a cause of its own, and it proves nothing about the operators.
-            return ()
+            return frozenset()
 
     @cached_property
     def loader(self) -> libraries.Loader:
         """Give where this machine's loader looks."""
-        return libraries.loader()
+        return libraries.loader(self.variables)
+
+    @cached_property
+    def _search_path_of_python(self) -> tuple[Path, ...]:
+        """Give the folders in DT_RPATH of the interpreter, which all that it loads inherit."""
+        program = self.environment.interpreter.path.resolve()
+        try:
+            demands = elf.read_demands(program)
+        except IntegrityError:
+            return ()
+        return () if demands.runpath else search_path(demands.rpath, program)
+
+    @cached_property
+    def loads(self) -> Mapping[str, Taken]:
+        """Give what the loader brings in for ``import torch``, by the name that is asked for.
+
+        torch loads its global dependencies first and its binding to Python then (torch/__init__.py).
+        """
+        torch = self.environment.torch
+        if torch is None or self.machine.os.name != "linux":
+            return {}
+        roots = [torch.path / "lib" / "libtorch_global_deps.so", *sorted(torch.path.glob("_C.*so"))]
+        return loads(
+            [path for path in roots if path.is_file()],
+            variables=self.variables,
+            system=self.loader,
+            inherited=self._search_path_of_python,
+        )
+
+    def taken(self, name: str, one: Compiled) -> Taken | None:
+        """Give the file that the loader takes as library ``name`` for a compiled file."""
+        return taken(
+            name,
+            one.path,
+            one.demands,
+            variables=self.variables,
+            system=self.loader,
+            inherited=self._search_path_of_python,
+        )
 
     def install(self, *requirements: str) -> str:
-        """Word the command that installs ``requirements`` into the environment."""
+        """Word the command that installs ``requirements`` into the environment.
+
+        NVIDIA's own build of torch is named as one more, so that no resolver puts another in its place.
+        """
+        torch = self.environment.torch
+        if torch is not None and torch.is_vendor_build:
+            kept = self.environment.version_of("torch") or torch.version
+            requirements = (*requirements, f"torch=={kept}")
         wanted = shlex.join(requirements)
         python = shlex.quote(str(self.environment.interpreter.path))
         if self.environment.version_of("pip"):
@@ -206,8 +353,20 @@ class Context:
 
     @property
     def make_again(self) -> str:
-        """Word the command that makes the environment again."""
-        return f"mmsetup install --env {shlex.quote(str(self.environment.prefix))}"
+        """Word the command that makes the environment again, or beside one that mmsetup does not replace.
+
+        mmsetup makes virtual environments alone: those of conda, the interpreter's own and those with
+        NVIDIA's build of torch, for which nobody else has ops, stay as they are.
+        """
+        environment = self.environment
+        words = ["mmsetup", "install", "--env"]
+        is_theirs = environment.torch is not None and environment.torch.is_vendor_build
+        stays = "" if environment.is_virtual and not is_theirs else f"  # {environment.prefix} stays as it is"
+        words.append(_BESIDE if stays else str(environment.prefix))
+        families = self.catalog.families
+        if self.family is not None and self.family is not families[0]:
+            words += ["--family", self.family.name]
+        return shlex.join(words) + stays
 
 
 def parsed(version: str) -> Version | None:
@@ -218,14 +377,16 @@ def parsed(version: str) -> Version | None:
         return None
 
 
-def _literal_version(path: Path) -> Version | None:
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, SyntaxError, ValueError):
-        return None
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
-            names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-            if "__version__" in names and isinstance(statement.value.value, str):
-                return parsed(statement.value.value)
+def literal_version(package: Path) -> Version | None:
+    """Give the version that the files of a package say it has; nothing where none does literally."""
+    for path in (package / "version.py", package / "__init__.py"):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+        except (OSError, SyntaxError, ValueError, RecursionError):
+            continue
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+                names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+                if "__version__" in names and isinstance(statement.value.value, str):
+                    return parsed(statement.value.value)
     return None

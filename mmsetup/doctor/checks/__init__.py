@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from mmsetup.doctor.checks import distributions, machine, manifest, operators, requirements, torch, versions
+from mmsetup.doctor.checks import (
+    compiled,
+    distributions,
+    installers,
+    loading,
+    machine,
+    manifest,
+    operators,
+    requirements,
+    resources,
+    shadows,
+    torch,
+    versions,
+)
 from mmsetup.doctor.model import Check
 
 __all__ = ["CHECKS"]
 
-_MODULES = (distributions, requirements, operators, torch, versions, machine, manifest)
+_MODULES = (
+    distributions,
+    requirements,
+    compiled,
+    shadows,
+    loading,
+    installers,
+    operators,
+    torch,
+    versions,
+    machine,
+    resources,
+    manifest,
+)
 
 CHECKS: tuple[Check, ...] = tuple(
     sorted(

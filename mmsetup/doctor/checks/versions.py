@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
-from mmsetup.catalog import Break, Gate, gate_reader
-from mmsetup.doctor.context import Context, parsed
+from mmsetup.catalog import Break
+from mmsetup.doctor.breaks import concerning, outside
+from mmsetup.doctor.context import Context
 from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, check
-from mmsetup.probe.machine import Distribution
 
 __all__ = ["known_break", "known_limit", "refused"]
 
@@ -29,7 +28,7 @@ __all__ = ["known_break", "known_limit", "refused"]
 def refused(context: Context) -> Iterator[Observation]:
     """Observe gates that do not admit what is installed."""
     for one in context.stack:
-        for gate in _gates(context, one):
+        for gate in context.gates_of(one):
             found = context.module_version(gate.on)
             if found is None or gate.admits(found):
                 continue
@@ -57,17 +56,14 @@ def refused(context: Context) -> Iterator[Observation]:
 )
 def known_limit(context: Context) -> Iterator[Observation]:
     """Observe installed versions outside the bounds of a break."""
-    for found in _concerning(context):
-        for bound in map(Requirement, found.bounds):
-            version = context.versions.get(canonicalize_name(bound.name))
-            if version is not None and not bound.specifier.contains(version, prereleases=True):
-                yield Observation(
-                    "error" if found.severity == "error" else "warning",
-                    f"{bound.name} {version} is outside {bound.specifier}: {found.effect}",
-                    _evidence(context, found),
-                    context.install(str(bound)),
-                    installing(context, bound),
-                )
+    for found in outside(context.catalog, context.versions, context.patches):
+        yield Observation(
+            "error" if found.cause.severity == "error" else "warning",
+            f"{found.bound.name} {found.version} is outside {found.bound.specifier}: {found.cause.effect}",
+            _evidence(context, found.cause),
+            context.install(str(found.bound)),
+            installing(context, found.bound),
+        )
 
 
 @check(
@@ -81,7 +77,7 @@ def known_limit(context: Context) -> Iterator[Observation]:
 )
 def known_break(context: Context) -> Iterator[Observation]:
     """Observe combinations that the catalogue rejects or warns of."""
-    for found in _concerning(context):
+    for found in concerning(context.catalog, context.versions, context.patches):
         if found.reject or found.caution:
             severity = "error" if found.reject else "warning"
             yield Observation(
@@ -92,34 +88,9 @@ def known_break(context: Context) -> Iterator[Observation]:
             )
 
 
-def _concerning(context: Context) -> Iterator[Break]:
-    for found in context.catalog.breaks:
-        if found.concerns(context.versions, built=False) and not context.patches.intersection(found.patches):
-            yield found
-
-
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:
     here = ", ".join(f"{name} {context.versions[name]} ({asked})" for name, asked in found.when.items())
     return (f"{found.id} ({found.certainty}) holds for {here}", *found.source)
-
-
-def _gates(context: Context, one: Distribution) -> tuple[Gate, ...]:
-    """Read the gates of a distribution, from the catalogue only where its source cannot be read."""
-    read_any = False
-    read: list[Gate] = []
-    for module in one.top_level:
-        folder = context.folder(module)
-        if folder is None or not module.startswith("mm"):
-            continue
-        try:
-            read += gate_reader.read(folder / "__init__.py", one.name, one.version)
-            read_any = True
-        except (OSError, ValueError):
-            continue
-    version = parsed(one.version)
-    if read_any or version is None:
-        return tuple(read)
-    return context.catalog.gates_of(one.name, version)
 
 
 def _within(context: Context, owner: str, accepted: str) -> str:

@@ -184,8 +184,17 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+def _own_shell(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start where nothing is, with caches of its own and nothing in the variables that change what is loaded."""
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("MMSETUP_CACHE_DIR", str(base / "cache"))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(base / "pip-cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(base / "uv-cache"))
+    for name in ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME", "PIP_CONSTRAINT"):
+        monkeypatch.delenv(name, raising=False)
+    (base / "empty").mkdir(exist_ok=True)
+    monkeypatch.chdir(base / "empty")
+    monkeypatch.setattr("mmsetup.doctor.context.SHARED_MEMORY", base)
 
 
 @pytest.fixture

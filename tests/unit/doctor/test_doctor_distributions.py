@@ -35,10 +35,13 @@ def test_metadata_of_mmcv_without_its_folder_lacks_a_part(site, errors):
     assert errors(site) == ["MM101"]
 
 
-def test_an_mmcv_that_is_installed_from_a_checkout_is_not_missing(site, errors):
-    shutil.rmtree(site.packages / "mmcv")
+def test_an_mmcv_that_is_installed_from_a_checkout_is_not_missing(site, errors, tmp_path):
+    (tmp_path / "src").mkdir()
+    (site.packages / "mmcv").rename(tmp_path / "src" / "mmcv")
     info = site.packages / "mmcv_full-1.7.2.dist-info"
-    (info / "direct_url.json").write_text('{"url": "file:///src/mmcv", "dir_info": {"editable": true}}')
+    origin = {"url": (tmp_path / "src").as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    (site.packages / "__editable__.mmcv_full-1.7.2.pth").write_text(f"{tmp_path / 'src'}\n")
     assert errors(site) == []
 
 
