@@ -177,10 +177,19 @@ def test_a_way_out_that_changes_nothing_is_none(refused: Refused) -> None:
     assert "driver" not in ways(error)
 
 
-def test_a_weakness_is_told_with_what_it_is(refused: Refused) -> None:
-    error = refused(**WEAK)
-    (line,) = [line for line in error.evidence if line.startswith("asked for")]
-    assert "; but MMDistributedDataParallel" in line
+@pytest.mark.parametrize(
+    ("told", "weakness"), [(WEAK, "mmcv1-ddp"), (WEAK_WITH_PATCHES, "weights-only-mmengine")]
+)
+def test_a_weakness_is_told_with_what_it_is(
+    refused: Refused, catalog: Catalog, told: dict[str, Any], weakness: str
+) -> None:
+    (line,) = [line for line in refused(**told).evidence if line.startswith("asked for")]
+    effects = {known.id: known.effect for known in catalog.breaks if known.caution}
+    assert effects[weakness] in line.partition("; but ")[2]
+    rest = line.partition("; but ")[2]
+    for effect in effects.values():
+        rest = rest.replace(effect, "")
+    assert rest.replace("; ", "") == ""
 
 
 def test_hosts_that_did_not_answer_are_told_once_each(catalog: Catalog) -> None:
