@@ -474,6 +474,16 @@ def test_a_condition_on_cuda_is_one_on_ops_that_are_built_for_gpus(
     assert ("it breaks" in found.cautions) is is_met
 
 
+def test_a_patch_of_cuda_files_is_made_where_these_are_compiled_alone(catalog: Catalog) -> None:
+    told = {"torch": "1.13", "wanted": ("mmcv-full==1.4.5",), "may_use_prebuilt": False}
+    gpu = replace(BARE, gpus=gpus("sm_86"), driver=NEW, toolkits=(toolkit("11.7"),))
+    assert "psamask-without-thc" in names(made(catalog, gpu, **told))
+    assert "psamask-without-thc" not in names(made(catalog, **told))
+    assert "psamask-without-thc" not in names(made(catalog, gpu, cuda="cpu", **told))
+    with pytest.raises(NoPlanError):
+        made(catalog, gpu, may_patch=False, **told)
+
+
 def test_prebuilt_ops_meet_no_condition_on_cuda(catalog: Catalog) -> None:
     changed = with_break(catalog, broken("nvcc", {"cuda": ">=9"}, reject=True))
     machine = replace(BARE, gpus=gpus("sm_86"), driver=NEW)
