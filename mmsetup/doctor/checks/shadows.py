@@ -174,7 +174,11 @@ def _shadowed(context: Context, source: str, remedy: str) -> Iterator[Observatio
         judged: list[tuple[Severity, str]] = []
         for module, path in imports.found_in(place.folder, context.modules).items():
             installed = context.source(module)
-            if installed is None or _is_same(installed, path) or _is_first(context, module, place):
+            if (
+                installed is None
+                or _is_same(installed, path)
+                or _comes_later(context, module, place, installed)
+            ):
                 continue
             judged.append(_judged(context, module, path))
         for severity in SEVERITIES:
@@ -275,8 +279,18 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _is_first(context: Context, module: str, place: imports.Place) -> bool:
-    """Tell whether a place that is searched even before this one holds the module, too."""
+def _comes_later(context: Context, module: str, place: imports.Place, installed: Path) -> bool:
+    """Tell whether a place that is searched before this one holds the module, too.
+
+    A virtual environment that lets in the interpreter's own packages has its own before the user's.
+    """
+    environment = context.environment
+    if (
+        place.source == imports.USER_SITE
+        and environment.is_virtual
+        and environment.prefix in installed.parents
+    ):
+        return True
     for earlier in context.before:
         if earlier == place:
             return False

@@ -11,7 +11,7 @@ from packaging.version import Version
 from mmsetup.binary import elf
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.fixes import partner_of_torch
-from mmsetup.doctor.model import Observation, check
+from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.torch_files import parse_version
 
@@ -49,15 +49,14 @@ def not_partners(context: Context) -> Iterator[Observation]:
         reason = f"catalogue: torch {pair.version} and torchvision {pair.torchvision}"
     else:
         fits, reason = True, ""
-    partner = f"torchvision=={pair.torchvision}" if pair else "torchvision"
-    remedy = context.install(f"torch=={installed.public}", partner)
+    repair = partner_of_torch(context)
     if not fits:
         yield Observation(
             "error",
             f"torchvision {vision} does not belong to torch {installed.public}",
             (reason, f"torch {torch.version}: {torch.path}"),
-            remedy,
-            partner_of_torch(context),
+            _partner(context, repair),
+            repair,
         )
         return
     says = _version_file(context)
@@ -67,8 +66,8 @@ def not_partners(context: Context) -> Iterator[Observation]:
             "error",
             f"torchvision is a {variant} build, torch a {torch.variant} build",
             (f"{folder / 'version.py'}: {says}", f"{torch.path / 'version.py'}: {torch.version}"),
-            remedy + "  # both from one index",
-            partner_of_torch(context),
+            _partner(context, repair),
+            repair,
         )
 
 
@@ -90,6 +89,17 @@ def damaged(context: Context) -> Iterator[Observation]:
     evidence += filter(None, map(_fault, sorted(folder.glob("*.so*"))))
     if evidence:
         yield Observation("error", f"torch {torch.version} is not whole", tuple(evidence), context.make_again)
+
+
+def _partner(context: Context, repair: Fix | None) -> str:
+    """Word the command for torch's partner; where the default index has none of its build, a plan is needed.
+
+    What is there already may have the version that is wanted and be of another build, so that an installer
+    would leave it.
+    """
+    if repair is None or any("+" in one for one in repair.install):
+        return context.make_again
+    return context.install("--force-reinstall", "--no-deps", *repair.install)
 
 
 def _fault(library: Path) -> str:

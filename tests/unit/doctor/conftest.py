@@ -16,7 +16,17 @@ import pytest
 
 from mmsetup.catalog import Catalog, load
 from mmsetup.doctor import Diagnosis, doctor
-from mmsetup.probe.machine import Cpu, Disk, Driver, Gpu, Libc, Machine, Memory, OperatingSystem
+from mmsetup.probe.machine import (
+    Cpu,
+    Disk,
+    Driver,
+    Environment,
+    Gpu,
+    Libc,
+    Machine,
+    Memory,
+    OperatingSystem,
+)
 
 EMPTY = "_ZN2at5emptyEv"
 TAG = f"cpython-{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}-linux-gnu"
@@ -250,10 +260,11 @@ def with_gpu(machine: Machine):
 
 @pytest.fixture
 def examine(machine: Machine, catalog: Catalog):
-    """Examine an environment, on the machine without a GPU if no other is given."""
+    """Examine an environment or its description, on the machine without a GPU if no other is given."""
 
-    def make(site: Site, on: Machine | None = None, **more) -> Diagnosis:
-        return doctor(site.prefix, on or machine, catalog, **more)
+    def make(site: Site | Environment, on: Machine | None = None, **more) -> Diagnosis:
+        what = site.prefix if isinstance(site, Site) else site
+        return doctor(what, on or machine, catalog, **more)
 
     return make
 
