@@ -11,19 +11,19 @@ import typer
 from mmsetup.cli.arguments import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from typing import Any
 
-    from mmsetup.catalog import Catalog
     from mmsetup.doctor import Diagnosis
     from mmsetup.doctor.fix import Mended
     from mmsetup.probe.machine import Machine
 
-__all__ = ["command"]
+__all__ = ["Examination", "command", "write_junit"]
 
 _DEFAULT = Path(".venv")
 _FORMS = "What is printed"
 _MENDING = "Mending"
+_FLEET = "Many nodes"
 
 
 def command(
@@ -56,6 +56,34 @@ def command(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Agree to what --fix shows.", rich_help_panel=_MENDING)
     ] = False,
+    fleet: Annotated[
+        bool,
+        typer.Option(
+            "--fleet",
+            help="Examine every node of a job and compare them; run it by torchrun, srun or mpirun.",
+            rich_help_panel=_FLEET,
+        ),
+    ] = False,
+    fleet_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--fleet-dir",
+            help="A folder that all nodes share; else they connect to MASTER_ADDR.",
+            metavar="DIR",
+            rich_help_panel=_FLEET,
+        ),
+    ] = None,
+    fleet_timeout: Annotated[
+        float,
+        typer.Option(
+            "--fleet-timeout",
+            help="For how long the first node waits for the others.",
+            metavar="SECONDS",
+            min=1.0,
+            max=86_400.0,
+            rich_help_panel=_FLEET,
+        ),
+    ] = 120.0,
     markdown: Annotated[
         bool,
         typer.Option(
@@ -76,29 +104,50 @@ def command(
     json: Json = False,
 ) -> None:
     """Find the cause when nothing imports; the environment is read, not run."""
-    from mmsetup.catalog import load
-    from mmsetup.doctor import doctor
     from mmsetup.errors import RequestError
-    from mmsetup.probe import probe
 
     if json and markdown:
         raise RequestError("--json and --markdown both want standard output", remedy="mmsetup doctor --json")
+    if fleet and (fix or markdown):
+        raise RequestError(
+            f"--fleet does not go with {'--fix' if fix else '--markdown'}", remedy="mmsetup doctor --fleet"
+        )
+    examination = Examination(_separate(select), _separate(ignore))
+    if fleet:
+        from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
+
+        meeting = Meeting(fleet_dir, fleet_timeout, strict=strict, json=json, junit=junit)
+        raise typer.Exit(examine_fleet(lambda: _where(env, python), examination, meeting))
     where = _where(env, python)
-    machine, catalog = probe(folder=where), load()
-
-    def examine(place: Path) -> Diagnosis:
-        return doctor(place, machine, catalog, select=_separate(select), ignore=_separate(ignore))
-
-    mended = _mended(where, machine, catalog, examine, yes=yes) if fix else None
-    diagnosis = mended.diagnosis if mended else examine(where)
+    examination.prepare(where)
+    mended = _mended(where, examination, yes=yes) if fix else None
+    diagnosis = mended.diagnosis if mended else examination.of(where)
     if junit is not None:
-        _write_junit(junit, diagnosis, strict=strict)
-    _tell(diagnosis, machine, mended, strict=strict, form=_form(json=json, markdown=markdown))
+        write_junit(junit, [(f"mmsetup doctor {diagnosis.prefix}", diagnosis)], strict=strict)
+    _tell(diagnosis, examination.machine, mended, strict=strict, form=_form(json=json, markdown=markdown))
 
 
-def _mended(
-    where: Path, machine: Machine, catalog: Catalog, examine: Callable[[Path], Diagnosis], *, yes: bool
-) -> Mended:
+class Examination:
+    """What every examination of a command has in common: the machine, the catalogue, the chosen checks."""
+
+    def __init__(self, select: tuple[str, ...], ignore: tuple[str, ...]) -> None:
+        self.select, self.ignore = select, ignore
+
+    def prepare(self, where: Path) -> None:
+        """Look at the machine and read the catalogue."""
+        from mmsetup.catalog import load
+        from mmsetup.probe import probe
+
+        self.machine, self.catalog = probe(folder=where), load()
+
+    def of(self, where: Path) -> Diagnosis:
+        """Examine an environment."""
+        from mmsetup.doctor import doctor
+
+        return doctor(where, self.machine, self.catalog, select=self.select, ignore=self.ignore)
+
+
+def _mended(where: Path, examination: Examination, *, yes: bool) -> Mended:
     from rich.console import Console
 
     from mmsetup.doctor.fix import fix
@@ -114,7 +163,14 @@ def _mended(
             if not yes:
                 _ask(errors)
 
-        mended = fix(where, machine, catalog, diagnose=examine, agree=agree, progress=progress)
+        mended = fix(
+            where,
+            examination.machine,
+            examination.catalog,
+            diagnose=examination.of,
+            agree=agree,
+            progress=progress,
+        )
     if not mended.commands:
         show_repair(mended.repair, (), errors)
         errors.print("there is nothing that --fix may mend", soft_wrap=True)
@@ -172,13 +228,13 @@ def _tell(diagnosis: Diagnosis, machine: Machine, mended: Mended | None, *, stri
     )
 
 
-def _write_junit(place: Path, diagnosis: Diagnosis, *, strict: bool) -> None:
+def write_junit(place: Path, suites: Sequence[tuple[str, Diagnosis]], *, strict: bool) -> None:
+    """Write diagnoses into a JUnit file, at once or not at all."""
     from mmsetup.doctor.diagnose import every_check
     from mmsetup.files import writing
     from mmsetup.render.diagnosis_junit import junit
 
-    titles = {check.id: check.title for check in every_check()}
-    text = junit([(f"mmsetup doctor {diagnosis.prefix}", diagnosis)], titles, strict=strict)
+    text = junit(suites, {check.id: check.title for check in every_check()}, strict=strict)
     with writing(place, remedy="mmsetup doctor --junit FILE  # in a folder that can be written to"):
         partial = place.with_name(f".{place.name}.{os.getpid()}")
         try:

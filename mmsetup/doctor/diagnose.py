@@ -9,13 +9,14 @@ from pathlib import Path
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
 from mmsetup.doctor.context import Context
+from mmsetup.doctor.fleet_checks import FLEET_CHECKS
 from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Part
 from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import RequestError
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
 
-__all__ = ["CRASHED", "doctor", "every_check"]
+__all__ = ["CRASHED", "check_ids", "doctor", "every_check"]
 
 
 CRASHED = Check(
@@ -65,15 +66,24 @@ def doctor(
 
 
 def every_check() -> tuple[Check, ...]:
-    """Give all checks and the one that stands for those that could not be done, by id."""
-    return tuple(sorted((CRASHED, *CHECKS), key=lambda one: one.id))
+    """Give all checks, those of a fleet and the one that stands for those that could not be done, by id."""
+    return tuple(sorted((CRASHED, *CHECKS, *FLEET_CHECKS), key=lambda one: one.id))
 
 
-def _chosen(checks: Sequence[Check], select: Sequence[str], ignore: Sequence[str]) -> list[Check]:
-    known = (CRASHED, *checks)
+def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[Check] = CHECKS) -> None:
+    """Refuse what is neither the id of a check nor the beginning of one.
+
+    Raises:
+        RequestError: there is such a one.
+    """
+    known = (CRASHED, *checks, *FLEET_CHECKS)
     unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
     if unknown:
         raise RequestError(f"no check has the id {', '.join(unknown)}", remedy="mmsetup explain  # lists all")
+
+
+def _chosen(checks: Sequence[Check], select: Sequence[str], ignore: Sequence[str]) -> list[Check]:
+    check_ids(select, ignore, checks=checks)
     return [
         one for one in checks if (not select or _matches(one.id, select)) and not _matches(one.id, ignore)
     ]

@@ -15,7 +15,15 @@ from mmsetup.render.document import document, plain
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["as_document", "explanations", "show_check", "show_checks", "show_diagnosis", "summary"]
+__all__ = [
+    "as_document",
+    "explanations",
+    "show_check",
+    "show_checks",
+    "show_diagnosis",
+    "show_finding",
+    "summary",
+]
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _ISSUES = "https://github.com/{}/issues/{}"
@@ -38,9 +46,19 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
         console.print(Text(f"pretended: {override}", "dim"), soft_wrap=True)
     for finding in diagnosis.findings:
         console.print()
-        _show_finding(finding, console)
+        show_finding(finding, console)
     console.print()
     console.print(Text(f"{summary(diagnosis)} ({len(diagnosis.checked)} checks)", "bold"), soft_wrap=True)
+
+
+def show_finding(finding: Finding, console: Console) -> None:
+    """Print a finding, what it was found by, and what mends it."""
+    colour = _COLOURS[finding.severity]
+    head = Text.assemble((f"{finding.severity} {finding.id}", colour), f"  {finding.message}")
+    console.print(head, soft_wrap=not console.is_terminal)
+    for line in finding.evidence:
+        console.print(Text(f"  found  {line}", "dim"), soft_wrap=True)
+    console.print(Text.assemble(("  mend   ", "green"), finding.remedy), soft_wrap=True)
 
 
 def summary(diagnosis: Diagnosis) -> str:
@@ -91,15 +109,6 @@ def explanations(checks: Iterable[Check]) -> dict[str, Any]:
         for one in checks
     ]
     return document("mmsetup.explain/1", {"checks": plain(told)})
-
-
-def _show_finding(finding: Finding, console: Console) -> None:
-    colour = _COLOURS[finding.severity]
-    head = Text.assemble((f"{finding.severity} {finding.id}", colour), f"  {finding.message}")
-    console.print(head, soft_wrap=not console.is_terminal)
-    for line in finding.evidence:
-        console.print(Text(f"  found  {line}", "dim"), soft_wrap=True)
-    console.print(Text.assemble(("  mend   ", "green"), finding.remedy), soft_wrap=True)
 
 
 def _links(one: Check) -> list[str]:
