@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
-from mmsetup.build.wheel_writer import RECIPE_FILE
 from mmsetup.probe.machine import Distribution
 
-__all__ = ["patches_of"]
+__all__ = ["RECIPE_FILE", "patches_of"]
+
+# As mmsetup.build.wheel_writer has it, which takes a tenth of a second to import.
+RECIPE_FILE = "mmsetup-recipe.json"
 
 
 def patches_of(one: Distribution) -> tuple[str, ...]:

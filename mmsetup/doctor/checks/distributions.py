@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmsetup.binary.operators import OPS_PACKAGE
+from mmsetup.doctor import imports
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
@@ -27,9 +27,9 @@ _MOST_NAMED = 5
 @check(
     "MM101",
     title="A part of the stack is missing",
-    cause="torch or mmcv is not installed in this environment: it is another environment than the "
-    "one meant, an install stopped half way, or a resolver did not see that mmsegmentation "
-    "and mmdet need mmcv, because they declare it under the extra 'mim' alone.",
+    cause="torch or mmcv is not installed in this environment: it is another environment than the one "
+    "meant, an install stopped half way, or a resolver did not see that mmsegmentation and mmdet need "
+    "mmcv, because they declare it under the extra 'mim' alone.",
     looks_at="The installed distributions, and the folders torch and mmcv in site-packages.",
     remedy="Install the whole stack at once: mmsetup install.",
     seen_in=("open-mmlab/mim#244", "open-mmlab/mmcv#2059"),
@@ -39,11 +39,13 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
     environment = context.environment
     here = ", ".join(f"{one.name} {one.version}" for one in context.stack) or "nothing of torch or OpenMMLab"
     evidence = (f"installed: {here}", *(f"site-packages: {folder}" for folder in environment.site_packages))
-    if environment.torch is None and not _is_elsewhere(context, "torch"):
+    if environment.torch is None and not (_is_elsewhere(context, "torch") or _is_before(context, "torch")):
         damage = tuple(note for note in environment.notes if "torch" in note)
         yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
     needs_ops = [one.name for one in context.stack if one.name.startswith(("mm", "onedl-"))]
-    has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_PACKAGE])
+    has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_PACKAGE]) or _is_before(
+        context, OPS_PACKAGE
+    )
     if needs_ops and not has_ops and context.folder(OPS_PACKAGE) is None:
         yield Observation(
             "error", f"{', '.join(needs_ops)} need mmcv, and it is not here", evidence, context.make_again
@@ -53,9 +55,9 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
 @check(
     "MM102",
     title="Several distributions own one module",
-    cause="mmcv, mmcv-full, mmcv-lite and onedl-mmcv all install the folder mmcv/ over each other "
-    "(the editions of opencv do the same with cv2/), or one distribution is recorded in two "
-    "versions. What is imported is a mixture, and removing one breaks the other.",
+    cause="mmcv, mmcv-full, mmcv-lite and onedl-mmcv all install the folder mmcv/ over each other (the "
+    "editions of opencv do the same with cv2/), or one distribution is recorded in two versions. What is "
+    "imported is a mixture, and removing one breaks the other.",
     looks_at="Which distributions name the same top-level module, and metadata folders of one name.",
     remedy="Remove all of them, delete the folder, and install one.",
     seen_in=("open-mmlab/mmrotate#6", "open-mmlab/mmdetection#11636"),
@@ -79,9 +81,8 @@ def owned_twice(context: Context) -> Iterator[Observation]:
 @check(
     "MM103",
     title="Files that no distribution owns lie in mmcv/",
-    cause="An uninstall that stopped, a distribution over another, or files copied by hand leave a "
-    "folder mmcv/, or files in it, that no installed distribution put there. Python imports "
-    "them all the same.",
+    cause="An uninstall that stopped, a distribution over another, or files copied by hand leave a folder "
+    "mmcv/, or files in it, that no installed distribution put there. Python imports them all the same.",
     looks_at="The Python and extension files in mmcv/ against the RECORD of the distribution that owns it.",
     remedy="Remove the distribution, delete the folder mmcv/, and install again.",
     seen_in=("open-mmlab/mmdetection#11636",),
@@ -102,7 +103,9 @@ def left_behind(context: Context) -> Iterator[Observation]:
                 f"rm -rf {folder} && {context.make_again}",
             )
         return
-    recorded = [_recorded(owner) for owner in owners]
+    recorded = [
+        frozenset(owner.path.parent / name for name, _ in context.listed[owner.path]) for owner in owners
+    ]
     if not all(recorded):
         return
     unowned = [path for path in present if not any(path in files for files in recorded)]
@@ -118,11 +121,11 @@ def left_behind(context: Context) -> Iterator[Observation]:
 @check(
     "MM104",
     title="Installed metadata is damaged",
-    cause="An install was interrupted, or metadata was changed by hand: pip renames what it is "
-    "about to remove to '~name', and a distribution can be recorded twice.",
+    cause="An install was interrupted, or metadata was changed by hand: pip renames what it is about to "
+    "remove to '~name', and a distribution can be recorded twice.",
     looks_at="What reading the metadata of every distribution complained about.",
-    remedy="Make the environment again, or delete what the evidence names and install that "
-    "distribution again.",
+    remedy="Make the environment again, or delete what the evidence names and install that distribution "
+    "again.",
 )
 def traces(context: Context) -> Iterator[Observation]:
     """Observe what the probe of the environment could not read."""
@@ -140,8 +143,10 @@ def traces(context: Context) -> Iterator[Observation]:
     "MM105",
     title="A compiled file is missing or not as it was installed",
     cause="A download, a copy or a disk that filled up left part of a file, or something else replaced it.",
-    looks_at="The shared libraries in the RECORD of every distribution, and their sizes on the disk. "
-    "It is an error for torch, OpenMMLab and what they need, else a warning.",
+    looks_at="The shared libraries in the RECORD of every distribution, and their sizes on the disk. It is "
+    "an error for torch, OpenMMLab and what they need, else a warning. What names no installer was put "
+    "there by the system, which strips libraries, and conda changes them too: neither is held to its "
+    "RECORD.",
     remedy="Install the distribution again.",
 )
 def not_whole(context: Context) -> Iterator[Observation]:
@@ -149,7 +154,7 @@ def not_whole(context: Context) -> Iterator[Observation]:
     for one in context.environment.distributions:
         different = [
             f"{one.path.parent / name}: {state}"
-            for name, size in _libraries(one)
+            for name, size in _libraries(context, one)
             if (state := _difference(one.path.parent / name, size))
         ]
         if different:
@@ -167,6 +172,12 @@ def _renamed(context: Context) -> tuple[Path, ...]:
     return tuple(path for folder in context.environment.site_packages for path in sorted(folder.glob("~*")))
 
 
+def _is_before(context: Context, module: str) -> bool:
+    """Tell whether PYTHONPATH or the user's own packages provide a module."""
+    places = (place.folder for place in context.before if place.source != imports.CURRENT)
+    return any(imports.found_in(folder, [module]) for folder in places)
+
+
 def _is_elsewhere(context: Context, name: str) -> bool:
     """Tell whether a distribution is installed from a checkout, with its files outside site-packages."""
     one = context.by_name.get(name)
@@ -180,10 +191,11 @@ def _is_elsewhere(context: Context, name: str) -> bool:
     return is_editable or one.path.parent not in context.environment.site_packages
 
 
-def _libraries(one: Distribution) -> Iterator[tuple[str, int]]:
-    for row in _rows(one):
-        if len(row) > 2 and _LIBRARY.search(row[0]) and not _TOLD_ELSEWHERE.match(row[0]):  # noqa: PLR2004
-            yield row[0], int(row[2]) if row[2].isdigit() else -1
+def _libraries(context: Context, one: Distribution) -> Iterator[tuple[str, int]]:
+    if one.installer and one.installer != "conda":
+        for name, size in context.listed[one.path]:
+            if _LIBRARY.search(name) and not _TOLD_ELSEWHERE.match(name):
+                yield name, size
 
 
 def _difference(path: Path, size: int) -> str:
@@ -200,19 +212,6 @@ def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> 
     if module != OPS_PACKAGE:
         return context.install(f"{owners[-1].name}=={owners[-1].version}")
     return context.make_again
-
-
-def _recorded(owner: Distribution) -> frozenset[Path]:
-    return frozenset(owner.path.parent / row[0] for row in _rows(owner) if row)
-
-
-def _rows(owner: Distribution) -> list[list[str]]:
-    """Read the RECORD (name, hash, size); one that is missing or none has no rows."""
-    try:
-        with (owner.path / "RECORD").open(encoding="utf-8", errors="replace", newline="") as file:
-            return list(csv.reader(file))
-    except (OSError, csv.Error):
-        return []
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:

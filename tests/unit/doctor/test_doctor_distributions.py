@@ -119,6 +119,24 @@ def test_a_compiled_file_of_something_else_is_a_warning(site, examine):
     assert (finding.id, finding.severity) == ("MM105", "warning")
 
 
+@pytest.mark.parametrize("installer", ["conda\n", ""])
+def test_libraries_that_conda_or_the_system_changed_are_no_damage(site, examine, installer):
+    (site.packages / "opencv_python_headless-4.11.0.86.dist-info" / "INSTALLER").write_text(installer)
+    library = site.packages / "cv2" / "cv2.abi3.so"
+    library.write_bytes(library.read_bytes() + b"a longer search path")
+    assert examine(site).findings == ()
+
+
+@pytest.mark.parametrize(("variable", "found"), [("PYTHONPATH", []), ("NOTHING", ["MM101"])])
+def test_an_mmcv_that_pythonpath_provides_is_not_missing(
+    site, errors, tmp_path, monkeypatch, variable, found
+):
+    site.remove("mmcv-full")
+    (site.packages / "mmcv").rename(tmp_path / "mmcv")
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert errors(site) == found
+
+
 def test_a_record_without_sizes_proves_nothing(site, examine):
     record = site.packages / "opencv_python_headless-4.11.0.86.dist-info" / "RECORD"
     record.write_text("cv2/cv2.abi3.so,,\ncv2/__init__.py,,\n")

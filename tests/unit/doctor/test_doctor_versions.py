@@ -6,6 +6,8 @@ import os
 import pytest
 from rich.console import Console
 
+from mmsetup.build import wheel_writer
+from mmsetup.doctor import patches
 from mmsetup.render.diagnosis import show_diagnosis
 
 
@@ -147,6 +149,10 @@ def test_what_a_patch_mended_is_no_finding_and_the_patch_is_named(site, examine,
     assert ops.patches == names
     show_diagnosis(diagnosis, Console())
     assert f"mmcv-full is patched: {', '.join(names)}" in capsys.readouterr().out
+
+
+def test_the_recipe_is_looked_for_where_the_build_writes_it():
+    assert patches.RECIPE_FILE == wheel_writer.RECIPE_FILE
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"patches": 5}', '{"patches": [{"sha256": "ab"}]}', "\0"])
