@@ -82,20 +82,16 @@ class Scrubber:
 
     @cached_property
     def _names(self) -> tuple[tuple[re.Pattern[str], str], ...]:
-        return (
-            *(found for host in _longest_first(self.hosts) for found in self._patterns(host, "<host>")),
-            *(found for user in _longest_first(self.users) for found in self._patterns(user, "<user>")),
-        )
-
-    def _patterns(self, name: str, word: str) -> Iterable[tuple[re.Pattern[str], str]]:
         """Give what finds a name: as a word of its own, never as a part of a longer one."""
-        if not name or name.lower() in _COMMON:
-            return ()
-        escaped = re.escape(name)
-        if name.lower() in self.spared:
-            # Only where it cannot be the package: beside the @ of an address.
-            return ((re.compile(rf"(?<![\w.-]){escaped}(?=@\w)|(?<=\w@){escaped}(?![\w-])"), word),)
-        return ((re.compile(rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])"), word),)
+        found: list[tuple[re.Pattern[str], str]] = []
+        for names, word in ((self.hosts, "<host>"), (self.users, "<user>")):
+            for name in _longest_first(names):
+                if name.lower() in self.spared:
+                    # Only where it cannot be the package: before the @ of an address, which comes first.
+                    found.insert(0, (re.compile(rf"(?<![\w./-]){re.escape(name)}(?=@[A-Za-z])"), word))
+                elif name and name.lower() not in _COMMON:
+                    found.append((re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"), word))
+        return tuple(found)
 
 
 def of_this_machine(spared: Collection[str] = ()) -> Scrubber:
