@@ -23,7 +23,9 @@ class Break:
     gives ``bounds`` for the resolver, or ``reject`` (no such plan), or ``caution`` (such a plan only when it
     was asked for). ``patches`` mend it in ops that are built: of those named, the ones that fit a release are
     applied, and it breaks no more. ``severity`` is how bad it is in an environment that is there: ``error``
-    when the stack cannot be imported or trained, ``warning`` when a part that not everybody uses fails.
+    when the stack cannot be imported or trained, ``warning`` when a part that not everybody uses fails,
+    ``several-gpus`` when training on more than one GPU does. ``beside`` are further distributions without
+    which an environment is not concerned; no plan holds them.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Break:
     severity: str = "warning"
     platforms: tuple[str, ...] = ()
     patches: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def admits(self, name: str, version: Version) -> bool:
         """Tell whether its condition on ``name``, where it has one, holds for a version."""

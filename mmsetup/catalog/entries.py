@@ -257,9 +257,10 @@ def version_break(entry: Mapping[str, Any]) -> Break:
         source=tuple(str(line) for line in _not_empty(entry["source"], "source")),
         severity=entry.get("severity", "warning"),
         patches=tuple(map(str, entry.get("patches", ()))),
+        beside=tuple(map(str, entry.get("beside", ()))),
     )
-    if found.severity not in {"error", "warning"}:
-        raise ValueError(f"{found.id}: severity {found.severity!r} is neither error nor warning")
+    if found.severity not in {"error", "warning", "several-gpus"}:
+        raise ValueError(f"{found.id}: severity {found.severity!r} is not error, warning or several-gpus")
     if bool(found.bounds) + found.reject + found.caution != 1:
         raise ValueError(f"{found.id} must give bounds, or reject, or caution")
     return found

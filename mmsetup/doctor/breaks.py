@@ -32,7 +32,9 @@ def concerning(
 ) -> Iterator[Break]:
     """Give the breaks whose conditions hold for ``versions`` and that no patch of ``patches`` mended."""
     for found in catalog.breaks:
-        if found.concerns(versions, built=False) and not set(found.patches).intersection(patches):
+        if not found.concerns(versions, built=False) or set(found.patches).intersection(patches):
+            continue
+        if all(name in versions for name in found.beside):
             yield found
 
 

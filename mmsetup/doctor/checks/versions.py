@@ -10,7 +10,7 @@ from mmsetup.catalog import Break
 from mmsetup.doctor.breaks import concerning, outside
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.fixes import installing
-from mmsetup.doctor.model import Observation, check
+from mmsetup.doctor.model import Observation, Severity, check
 
 __all__ = ["known_break", "known_limit", "refused"]
 
@@ -20,8 +20,8 @@ __all__ = ["known_break", "known_limit", "refused"]
     title="A package refuses the installed mmcv",
     cause="mmsegmentation, mmdet and mmcls assert in their own __init__ which versions of mmcv (or "
     "mmengine) they accept. Resolvers do not see that range.",
-    looks_at="The bounds and the comparison in the installed __init__.py, read without importing it "
-    "(else the catalogue), against the version that mmcv says it has.",
+    looks_at="The bounds and the comparison in the installed __init__.py, read without importing it (else "
+    "the catalogue), against the version that mmcv says it has.",
     remedy="Install a version inside the range.",
     seen_in=("open-mmlab/mmdetection#11763", "open-mmlab/mmcv#3096", "open-mmlab/mmsegmentation#3729"),
 )
@@ -46,11 +46,10 @@ def refused(context: Context) -> Iterator[Observation]:
 @check(
     "MM402",
     title="A version is on the wrong side of a known break",
-    cause="A release changed something that an older part of the stack relies on: numpy 2 with "
-    "torch below 2.3, yapf 0.40.2 with older mmcv, setuptools without pkg_resources, Pillow "
-    "10.",
-    looks_at="The catalogue's breaks whose conditions hold for the installed versions, and the bounds "
-    "that each gives.",
+    cause="A release changed something that an older part of the stack relies on: numpy 2 with torch below "
+    "2.3, yapf 0.40.2 with older mmcv, setuptools without pkg_resources, Pillow 10.",
+    looks_at="The catalogue's breaks whose conditions hold for the installed versions, and the bounds that "
+    "each gives.",
     remedy="Install a version within the bound that the evidence names.",
     seen_in=("pytorch/pytorch#107302", "open-mmlab/mmdetection#10962", "yunxiangfu2001/SegMAN#42"),
 )
@@ -70,8 +69,9 @@ def known_limit(context: Context) -> Iterator[Observation]:
     "MM403",
     title="The installed versions are known to break together",
     cause="Two installed versions do not work together, and no bound on a third one avoids it.",
-    looks_at="The catalogue's breaks without bounds whose conditions hold for the installed versions. "
-    "What makes a plan impossible is an error; what only part of the users meet is a warning.",
+    looks_at="The catalogue's breaks without bounds whose conditions hold for the installed versions. What "
+    "makes a plan impossible, or loading or training fail, is an error; what only part of the users meet "
+    "is a warning, and so is what fails on several GPUs where this machine has one or none.",
     remedy="Choose another of the versions that the evidence names, or live with what it says.",
     seen_in=("microsoft/Cream#179", "open-mmlab/mmengine#1655"),
 )
@@ -79,13 +79,17 @@ def known_break(context: Context) -> Iterator[Observation]:
     """Observe combinations that the catalogue rejects or warns of."""
     for found in concerning(context.catalog, context.versions, context.patches):
         if found.reject or found.caution:
-            severity = "error" if found.reject else "warning"
             yield Observation(
-                "error" if severity == "error" else "warning",
+                _severity(context, found),
                 found.effect,
                 _evidence(context, found),
                 context.make_again,
             )
+
+
+def _severity(context: Context, found: Break) -> Severity:
+    several = found.severity == "several-gpus" and len(context.machine.gpus) > 1
+    return "error" if found.reject or found.severity == "error" or several else "warning"
 
 
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:

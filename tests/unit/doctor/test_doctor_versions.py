@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -171,6 +172,43 @@ def test_a_combination_that_is_rejected_is_an_error(site, examine):
     assert "mmpycocotools" in finding.evidence[0]
 
 
-def test_breaks_of_a_build_do_not_concern_what_is_installed(site, errors):
+def test_breaks_of_a_build_do_not_concern_what_is_installed(site, examine):
     other_torch(site, "2.15.0")
-    assert errors(site) == []
+    evidence = [line for finding in examine(site).findings for line in finding.evidence]
+    assert not any(line.startswith("cxx20") for line in evidence)
+    assert any(line.startswith("weights-only") for line in evidence)
+
+
+def newer_mmcv(site, torch, mmengine):
+    """Make it a stack of mmengine, on a torch of its time."""
+    other_torch(site, torch)
+    (site.packages / "mmcv" / "version.py").write_text("__version__ = '2.1.0'\n")
+    (site.packages / "mmseg" / "__init__.py").write_text("")
+    site.remove("mmcv-full")
+    site.add("mmcv", "2.1.0", top_level="mmcv", requires=["numpy"])
+    site.change("mmsegmentation", "1.2.2", requires=["numpy"])
+    for name in ("ftfy", "regex"):
+        site.add(name, "1.0", {f"{name}/__init__.py": ""})
+    site.add("mmengine", mmengine, {"mmengine/__init__.py": ""})
+
+
+def test_checkpoints_that_torch_refuses_are_an_error(site, errors):
+    newer_mmcv(site, "2.6.0", "0.10.7")
+    assert errors(site) == ["MM403"]
+
+
+def test_a_second_adafactor_is_an_error_only_beside_transformers(site, examine):
+    newer_mmcv(site, "2.5.1", "0.10.5")
+    assert examine(site).findings == ()
+    site.add("transformers", "4.46.0", {"transformers/__init__.py": ""})
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM403", "error")
+    assert "Adafactor" in finding.message
+
+
+def test_what_fails_on_several_gpus_is_an_error_where_there_are_several(site, examine, with_gpu):
+    other_torch(site, "2.5.1")
+    one = with_gpu("sm_86")
+    assert [finding.severity for finding in examine(site, one, select=["MM403"]).findings] == ["warning"]
+    two = replace(one, gpus=one.gpus * 2)
+    assert [finding.severity for finding in examine(site, two, select=["MM403"]).findings] == ["error"]
