@@ -71,7 +71,7 @@ def wheel_of(one: Distribution) -> Path | None:
     """Give the wheel that a distribution was installed from, where it is still there and still the same."""
     try:
         url = urlsplit(json.loads((one.path / "direct_url.json").read_text(encoding="utf-8"))["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     wheel = Path(unquote(url.path))
     if url.scheme != "file" or wheel.suffix != ".whl":
