@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-__all__ = ["Break"]
+__all__ = ["SEVERITIES", "Break"]
+
+SEVERITIES = ("error", "warning", "gpu", "several-gpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Break:
     was asked for). ``patches`` mend it in ops that are built: of those named, the ones that fit a release are
     applied, and it breaks no more. ``severity`` is how bad it is in an environment that is there: ``error``
     when the stack cannot be imported or trained, ``warning`` when a part that not everybody uses fails,
-    ``several-gpus`` when training on more than one GPU does. ``beside`` are further distributions without
-    which an environment is not concerned; no plan holds them.
+    ``gpu`` when training on a GPU does, ``several-gpus`` when training on more than one does. ``beside`` are
+    further distributions without which an environment is not concerned; no plan holds them.
     """
 
     id: str

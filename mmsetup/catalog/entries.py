@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from mmsetup.catalog.breaks import SEVERITIES
 from mmsetup.catalog.model import (
     PLATFORMS,
     Architectures,
@@ -259,8 +260,8 @@ def version_break(entry: Mapping[str, Any]) -> Break:
         patches=tuple(map(str, entry.get("patches", ()))),
         beside=tuple(map(str, entry.get("beside", ()))),
     )
-    if found.severity not in {"error", "warning", "several-gpus"}:
-        raise ValueError(f"{found.id}: severity {found.severity!r} is not error, warning or several-gpus")
+    if found.severity not in SEVERITIES:
+        raise ValueError(f"{found.id}: severity {found.severity!r} is none of {', '.join(SEVERITIES)}")
     if bool(found.bounds) + found.reject + found.caution != 1:
         raise ValueError(f"{found.id} must give bounds, or reject, or caution")
     return found

@@ -71,7 +71,8 @@ def known_limit(context: Context) -> Iterator[Observation]:
     cause="Two installed versions do not work together, and no bound on a third one avoids it.",
     looks_at="The catalogue's breaks without bounds whose conditions hold for the installed versions. What "
     "makes a plan impossible, or loading or training fail, is an error; what only part of the users meet "
-    "is a warning, and so is what fails on several GPUs where this machine has one or none.",
+    "is a warning, and so is what fails on GPUs where this machine has none, or on several where it has "
+    "one.",
     remedy="Choose another of the versions that the evidence names, or live with what it says.",
     seen_in=("microsoft/Cream#179", "open-mmlab/mmengine#1655"),
 )
@@ -88,8 +89,9 @@ def known_break(context: Context) -> Iterator[Observation]:
 
 
 def _severity(context: Context, found: Break) -> Severity:
-    several = found.severity == "several-gpus" and len(context.machine.gpus) > 1
-    return "error" if found.reject or found.severity == "error" or several else "warning"
+    enough = {"error": 0, "gpu": 1, "several-gpus": 2}.get(found.severity)
+    is_met = enough is not None and len(context.machine.gpus) >= enough
+    return "error" if found.reject or is_met else "warning"
 
 
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:

@@ -206,9 +206,12 @@ def test_a_second_adafactor_is_an_error_only_beside_transformers(site, examine):
     assert "Adafactor" in finding.message
 
 
-def test_what_fails_on_several_gpus_is_an_error_where_there_are_several(site, examine, with_gpu):
+@pytest.mark.parametrize(
+    ("count", "bad"), [(0, []), (1, ["mmcv1-stream"]), (2, ["mmcv1-stream", "mmcv1-ddp"])]
+)
+def test_what_fails_on_gpus_is_an_error_where_there_are_as_many(site, examine, with_gpu, count, bad):
     other_torch(site, "2.5.1")
-    one = with_gpu("sm_86")
-    assert [finding.severity for finding in examine(site, one, select=["MM403"]).findings] == ["warning"]
-    two = replace(one, gpus=one.gpus * 2)
-    assert [finding.severity for finding in examine(site, two, select=["MM403"]).findings] == ["error"]
+    machine = with_gpu("sm_86")
+    diagnosis = examine(site, replace(machine, gpus=machine.gpus * count), select=["MM403"])
+    assert [finding.evidence[0].split()[0] for finding in diagnosis.of("error")] == bad
+    assert len(diagnosis.findings) == 2
