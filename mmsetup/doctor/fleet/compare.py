@@ -81,7 +81,7 @@ def compare(
             nodes.setdefault((node.host, node.rank if node.is_first else -1), node)
     named = Counter(node.host for node in nodes.values())
     nodes = {
-        key: replace(node, host=f"{node.host} (rank {node.rank})") if named[node.host] > 1 else node
+        key: replace(node, host=f"{node.host}#{node.rank}") if named[node.host] > 1 else node
         for key, node in nodes.items()
     }
     missing = tuple(_missing(place, answers))

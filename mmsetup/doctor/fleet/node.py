@@ -85,7 +85,7 @@ class Node:
                 diagnosis=None if told is None else _diagnosis(told),
                 fault=str(document["fault"]),
             )
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is no report of a node: {error}") from error
 
 
