@@ -35,6 +35,7 @@ _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
     r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
 )
+_LONGEST_NAME = 200
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (nothing is written there)
 # Names that projects give to folders which are no part of them once installed.
 _ANYBODYS = frozenset({"tests", "test", "docs", "doc", "tools", "examples", "benchmarks", "scripts", "demo"})
@@ -149,6 +150,8 @@ class Context:
 
     def folder(self, module: str) -> Path | None:
         """Give the folder of a package as the interpreter would find it in site-packages."""
+        if not _is_name(module):
+            return None
         places = (folder / module for folder in self.environment.site_packages)
         return next((place for place in places if place.is_dir()), None)
 
@@ -180,7 +183,7 @@ class Context:
         for one in self.environment.distributions:
             if one.name in self.needed:
                 for module in one.top_level:
-                    if module.isidentifier() and not module.startswith("_") and module not in _ANYBODYS:
+                    if _is_name(module) and not module.startswith("_") and module not in _ANYBODYS:
                         found.setdefault(module, one)
         return found
 
@@ -367,6 +370,11 @@ class Context:
         if self.family is not None and self.family is not families[0]:
             words += ["--family", self.family.name]
         return shlex.join(words) + stays
+
+
+def _is_name(module: str) -> bool:
+    """Tell whether a line of metadata can be the name of a module: a file system refuses longer ones."""
+    return module.isidentifier() and len(module) <= _LONGEST_NAME
 
 
 def parsed(version: str) -> Version | None:

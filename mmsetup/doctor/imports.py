@@ -15,7 +15,17 @@ from pathlib import Path
 
 from mmsetup.probe.machine import Environment
 
-__all__ = ["CURRENT", "USER_SITE", "VARIABLE", "Place", "before", "beside", "found_in", "user_site"]
+__all__ = [
+    "CURRENT",
+    "USER_SITE",
+    "VARIABLE",
+    "Place",
+    "before",
+    "beside",
+    "found_in",
+    "text_of",
+    "user_site",
+]
 
 CURRENT = "the current folder"
 VARIABLE = "PYTHONPATH"
@@ -97,7 +107,7 @@ def beside(environment: Environment) -> Mapping[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in environment.path_files:
-        for line in _text(path).splitlines():
+        for line in text_of(path).splitlines():
             if not line.strip() or line.startswith("#"):
                 continue
             if not line.startswith(("import ", "import\t")):
@@ -112,7 +122,7 @@ def beside(environment: Environment) -> Mapping[str, Path]:
 def _mapped(finder: Path) -> Mapping[str, Path]:
     """Read ``MAPPING`` of a finder of setuptools."""
     try:
-        statements = ast.parse(_text(finder)).body
+        statements = ast.parse(text_of(finder)).body
     except (SyntaxError, ValueError, RecursionError):
         return {}
     for statement in statements:
@@ -133,11 +143,14 @@ def _mapped(finder: Path) -> Mapping[str, Path]:
     return {}
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Give the text of a file; none where it is no file (a named pipe would never end)."""
     try:
+        if not path.is_file():
+            return ""
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(_LARGEST_TEXT)
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

@@ -47,7 +47,7 @@ def listed(one: Distribution) -> tuple[tuple[str, int], ...]:
     """Give the files of a distribution with sizes in bytes, -1 where none is told; nothing without RECORD."""
     path = one.path / "RECORD"
     try:
-        if path.stat().st_size > _LONGEST_RECORD:
+        if not path.is_file() or path.stat().st_size > _LONGEST_RECORD:
             return ()
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = [row for row in csv.reader(file) if row and row[0]]
@@ -64,8 +64,9 @@ def asking(owner: Distribution, names: Iterable[str]) -> Iterator[Compiled]:
     for name, _ in zip(libraries, range(_MOST_FILES), strict=False):
         path = owner.path.parent / name
         try:
-            yield Compiled(owner, path, elf.read_demands(path))
-        except IntegrityError:
+            if path.is_file():
+                yield Compiled(owner, path, elf.read_demands(path))
+        except (IntegrityError, OSError, ValueError):
             # What is gone or damaged is told by MM105, MM202 and MM302.
             continue
 

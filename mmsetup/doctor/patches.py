@@ -18,5 +18,5 @@ def patches_of(one: Distribution) -> tuple[str, ...]:
         document = json.loads((one.path / RECIPE_FILE).read_text(encoding="utf-8"))
         told = document.get("recipe", document)["patches"]
         return tuple(str(patch["name"]) for patch in told)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ()

@@ -146,7 +146,13 @@ def _doubles(folder: Path, found: list[Distribution]) -> Iterator[str]:
 
 
 def _text(path: Path, notes: list[str]) -> str:
-    """Read metadata, which is UTF-8 but in old distributions may be anything."""
+    """Read metadata, which is UTF-8 but in old distributions may be anything.
+
+    A named pipe is not waited for.
+    """
+    if path.is_fifo():
+        notes.append(f"{path} is no file")
+        return ""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -161,6 +167,6 @@ def _text(path: Path, notes: list[str]) -> str:
 
 def _optional(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return "" if path.is_fifo() else path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -186,7 +186,7 @@ def _is_elsewhere(context: Context, name: str) -> bool:
     try:
         origin = json.loads((one.path / "direct_url.json").read_text(encoding="utf-8"))
         is_editable = bool(origin["dir_info"]["editable"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         is_editable = False
     return is_editable or one.path.parent not in context.environment.site_packages
 

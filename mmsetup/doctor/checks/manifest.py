@@ -49,7 +49,7 @@ def _pinned(context: Context) -> Mapping[str, str]:
     path = manifest_folder(context.environment.prefix) / "manifest.json"
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     packages = document.get("packages") if isinstance(document, dict) else None
     if not isinstance(packages, dict):

@@ -95,9 +95,9 @@ def start_up_code(context: Context) -> Iterator[Observation]:
     places = [place.folder for place in context.before if place.source == imports.VARIABLE]
     places += [*environment.site_packages, *([user] if user is not None else [])]
     files = [folder / f"{kind}customize.py" for folder in places for kind in ("site", "user")]
-    evidence = [str(path) for path in files if _ALTERED_PATH.search(_text(path))]
+    evidence = [str(path) for path in files if _ALTERED_PATH.search(imports.text_of(path))]
     for path in environment.path_files:
-        for line in _text(path).splitlines():
+        for line in imports.text_of(path).splitlines():
             if line.startswith(("import ", "import\t")) and _ALTERED_PATH.search(line):
                 evidence.append(f"{path}: {line[:120]}")
                 break
@@ -305,17 +305,9 @@ def _checkout(info: Path) -> Path | None:
         if not origin["dir_info"]["editable"]:
             return None
         url = str(origin["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (editable distributions are few)
 
     parts = urlsplit(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" and parts.path else None
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return ""
