@@ -200,9 +200,10 @@ def install_command(identity: str, what: str, minor: str) -> str:
 def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], identity: str) -> None:
     """Have the compiler read ``Python.h``, which includes what distributions keep in other packages."""
     names = (f"python{python.minor}{suffix}" for suffix in (("t",) if python.free_threaded else ("", "m")))
-    folder = next((place for name in names if (place := python.prefix / "include" / name).is_dir()), None)
+    places = (python.prefix / "include" / name for name in names)
+    folder = next((place for place in places if (place / "Python.h").is_file()), None)
     if folder is None:
-        # Where the headers lie is then known to the interpreter alone.
+        # Where the headers lie is then known to the interpreter alone: an environment has none of its own.
         return
     command = [*cxx.split(), "-fsyntax-only", "-x", "c++", f"-I{folder}", "-"]
     try:

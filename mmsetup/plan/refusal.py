@@ -98,8 +98,8 @@ def _ways_out(base: Selection) -> Iterator[_Way]:
     if situation.gpus and situation.request.cuda != "cpu":
         yield from _with_nvcc(base)
         yield from _with_newer_driver(base)
-    yield from _with_a_weakness(base)
     yield from _with_patches(base)
+    yield from _with_a_weakness(base)
     yield from _with_another_family(base)
     yield from _with_newer_glibc(base)
     yield from _on_the_cpu(base)
@@ -282,7 +282,7 @@ def _with_patches(base: Selection) -> Iterator[_Way]:
     if best is not None:
         fit, used = best
         yield _Way(
-            f"with {', '.join(used)} patched this fits: {fit.words}",
+            f"with {' '.join(f'--patch {name}' for name in used)} this fits: {fit.words}",
             command_for(replace(fit.request, patches=used), situation.machine),
         )
 

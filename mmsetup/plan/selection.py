@@ -1,9 +1,9 @@
 """Sift the candidates by the rules, and order those that are left.
 
-Preferred, in this order: prebuilt ops over built ones; the family's proven sets; an interpreter that is here
-over one to be fetched; fewer cautions; the proven set that stands first; fewer patches; without a GPU the
-smaller ``cpu`` build; newer over older; and of one release of torch the build whose files are known to be
-there, then the default index.
+Preferred, in this order: prebuilt ops over built ones; the family's proven sets; fewer patches; an
+interpreter that is here over one to be fetched; fewer cautions; the proven set that stands first; without a
+GPU the smaller ``cpu`` build; newer over older; and of one release of torch the build whose files are known
+to be there, then the default index.
 """
 
 from __future__ import annotations
@@ -168,10 +168,10 @@ class Selection:
         return (
             candidate.is_built,
             proof is None,
+            len(candidate.mended),
             self._distance(build),
             sum(found.caution for found in candidate.breaks),
             0 if proof is None else self.family.proven.index(proof),
-            len(candidate.mended),
             not self.situation.gpus and build.variant != "cpu",
             newest_first(build.release.version),
             candidate.code.age,

@@ -146,6 +146,12 @@ def test_the_header_of_old_pythons_that_distributions_keep_apart(machine, python
     assert caught.value.remedy == "sudo apt-get install -y libcrypt-dev"
 
 
+def test_the_headers_of_an_environment_are_those_of_its_python(machine, python, tmp_path, identity):
+    """An environment has the folder, and nothing in it."""
+    (tmp_path / "include" / "python3.10").mkdir(parents=True)
+    check(machine, replace(python, prefix=tmp_path), folder=tmp_path, os_release=identity)
+
+
 def test_headers_that_can_be_read(machine, python, tmp_path, identity):
     whole = headers(tmp_path, python, "#include <vector>\n")
     assert check(machine, whole, folder=tmp_path, os_release=identity).cxx

@@ -117,14 +117,18 @@ def test_the_gpu_machine_builds_cuda_operators_for_its_architectures(planned: Pl
     assert versions(made)["torch"] == "1.13.1"
 
 
-def test_a_new_gpu_is_refused_with_the_torch_that_would_do_when_asked_for(planned: Planned) -> None:
+def test_a_new_gpu_is_refused_with_the_patch_or_the_torch_that_would_do_when_asked_for(
+    planned: Planned,
+) -> None:
     facts = {"family": "mmcv", "gpus": gpus("sm_120"), "driver": driver("580.95.05")}
     with pytest.raises(NoPlanError) as caught:
         planned(**facts)
-    command = caught.value.remedy
-    assert command.startswith("mmsetup plan --family mmcv --torch 2.")
-    asked = command.removeprefix("mmsetup plan --family mmcv --torch ")
-    made = planned(**facts, torch=asked)
+    patch = "load-whole-checkpoints-mmengine"
+    assert caught.value.remedy == f"mmsetup plan --family mmcv --patch {patch}"
+    made = planned(**facts, patches=(patch,))
+    assert made.cautions == ()
+    (told,) = (line for line in caught.value.evidence if line.startswith("asked for, this fits"))
+    made = planned(**facts, torch=told.partition(" torch ")[2].partition(" ")[0])
     assert made.cautions
     assert made.ops.architectures == ("sm_120",)
 
@@ -141,7 +145,7 @@ def test_the_variant_that_runs_old_and_new_gpus_together(planned: Planned) -> No
         planned(gpus=gpus("sm_35", "sm_90"), may_patch=False, **both)
     assert any("holds no code for GPU sm_35" in line for line in caught.value.evidence)
     made = planned(gpus=gpus("sm_35", "sm_90"), **both)
-    assert (made.variant, [gpu.architecture for gpu in made.left_out]) == ("cu124", ["sm_35"])
+    assert (made.variant, [gpu.architecture for gpu in made.left_out]) == ("cu130", ["sm_35"])
     assert planned(gpus=gpus("sm_70", "sm_86"), **both).variant == "cu117"
 
 
@@ -574,7 +578,7 @@ DDP = ["copy-stream-of-its-own", "ddp-without-replicated-tensor"]
     ("architecture", "kit", "variant", "patches"),
     [
         ("sm_90", "", "cu130", [*DDP, "load-whole-checkpoints"]),
-        ("sm_90", "12.4", "cu124", DDP),
+        ("sm_90", "12.4", "cu130", [*DDP, "load-whole-checkpoints"]),
         ("sm_90", "13.0", "cu130", [*DDP, "load-whole-checkpoints"]),
         ("sm_100", "", "cu130", [*DDP, "load-whole-checkpoints"]),
         ("sm_120", "", "cu130", [*DDP, "load-whole-checkpoints"]),
@@ -589,7 +593,7 @@ def test_a_new_gpu_gets_mmcv_full_built_with_patches(
     made = planned(gpus=gpus(architecture), driver=NEW, toolkits=kits)
     assert (made.variant, made.ops.kind, made.ops.architectures) == (variant, "built", (architecture,))
     # CUDA 13 alone has nvcc in wheels, and a toolkit of that very CUDA is used as it is.
-    assert bool(made.ops.nvcc_wheels) is (variant != "cu124" and kit != "13.0")
+    assert bool(made.ops.nvcc_wheels) is (kit != "13.0")
     assert made.cautions == ()
     assert [(patch.name, patch.package) for patch in made.patches] == [
         (name, "mmcv-full") for name in patches

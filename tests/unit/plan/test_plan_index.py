@@ -422,4 +422,6 @@ def test_what_has_to_be_patched_is_nothing_for_pip(found: Found) -> None:
     assert "mmcv==2.2.0" in answer.ops
     with pytest.raises(NoPlanError) as caught:
         found(**wishes)
-    assert any(line.startswith(f"with {', '.join(patches)}") for line in caught.value.evidence)
+    assert any(
+        line.startswith(f"with --patch {' --patch '.join(patches)} ") for line in caught.value.evidence
+    )

@@ -40,7 +40,7 @@ KINDS = {
     "with an nvcc": "nvcc",
     "with driver": "driver",
     "asked for": "weakness",
-    "with load-whole-checkpoints-mmengine patched": "patch",
+    "with --patch load-whole-checkpoints-mmengine": "patch",
     "in family": "family",
     "with a newer glibc": "glibc",
     "on the CPU": "cpu",
