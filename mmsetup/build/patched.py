@@ -85,9 +85,7 @@ def _write(released: Path, patches: Sequence[Patch], folder: Path, told: object)
     own = f"{name}-{version}.dist-info"
     with opened(released) as archive, zipfile.ZipFile(folder / f"{name}-{version}-{tags}", "w") as out:
         there = {member.filename: member for member in members(archive)}
-        new = changed(
-            patches, lambda file: archive.read(file) if file in there else None, f"{name} {public}"
-        )
+        new = changed(patches, lambda file: archive.read(file) if file in there else None, f"{name} {public}")
         writer = WheelWriter(out)
         for path, member in there.items():
             top, _, below = path.partition("/")

@@ -16,9 +16,7 @@ __all__ = ["clashes", "ordered"]
 _HEAP_KB = 1_000_000
 
 
-def ordered(
-    recipe: Recipe, toolchain: Toolchain, report: Path, flags: Sequence[str] = ()
-) -> dict[str, Any]:
+def ordered(recipe: Recipe, toolchain: Toolchain, report: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
     """Give what ``payload/build_wheel.py`` is told; it writes to ``report`` what came of the units.
 
     ``flags`` are those that come after the recipe's and shape nothing.
