@@ -28,7 +28,7 @@ from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
-__all__ = ["Context", "Operators", "literal_version", "parsed"]
+__all__ = ["MANY", "Context", "Operators", "literal_version", "parsed"]
 
 _EXTENSION = OPS_MODULE.removeprefix(f"{OPS_PACKAGE}.")
 _OF_THE_STACK = re.compile(
@@ -36,6 +36,9 @@ _OF_THE_STACK = re.compile(
     r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
 )
 _LONGEST_NAME = 200
+_FEW = 4
+MANY = 3
+"""From how many distributions on that cannot be loaded the environment as a whole is the cause."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (nothing is written there)
 # Names that projects give to folders which are no part of them once installed.
 _ANYBODYS = frozenset({"tests", "test", "docs", "doc", "tools", "examples", "benchmarks", "scripts", "demo"})
@@ -205,6 +208,41 @@ class Context:
         )
 
     @cached_property
+    def for_another_python(self) -> tuple[tuple[Distribution, str, tuple[str, ...]], ...]:
+        """Give the distributions of which nothing can be loaded, each with the reason and the evidence.
+
+        mmcv's operators do not count: they have a check of their own.
+        """
+        if self.machine.os.name != "linux":
+            return ()
+        processors: dict[Path, set[str]] = {}
+        for found in self.compiled:
+            if not _is_operators(str(found.path.relative_to(found.owner.path.parent))):
+                processors.setdefault(found.owner.path, set()).add(found.demands.machine)
+        told = []
+        for one in self.environment.distributions:
+            reason = self._reason(one, processors.get(one.path, set())) if one.name in self.needed else None
+            if reason is not None:
+                tags = tuple(f"{one.path / 'WHEEL'}: {tag}" for tag in installed.tags_of(one)[:1])
+                told.append((one, reason[0], (*reason[1], *tags)))
+        return tuple(told)
+
+    def _reason(self, one: Distribution, built_for: set[str]) -> tuple[str, tuple[str, ...]] | None:
+        interpreter, here = self.environment.interpreter, self.machine.cpu.architecture
+        names = [name for name, _ in self.listed[one.path] if not _is_operators(name)]
+        strange = tuple(
+            f"{one.path.parent / module.folder / module.name}: {', '.join(module.tags)}"
+            for module in installed.modules(names)
+            if not any(installed.is_for(tag, interpreter) for tag in module.tags)
+        )
+        if strange:
+            what = f"{interpreter.implementation} {interpreter.minor}"
+            return f"has {len(strange)} compiled module(s) of which no file is for {what}", strange[:_FEW]
+        if built_for and here not in built_for:
+            return f"is compiled for {', '.join(sorted(built_for))}, this is {here}", ()
+        return None
+
+    @cached_property
     def conda(self) -> Mapping[str, conda.Package]:
         """Give what conda recorded in this prefix, by its own names; nothing where conda did not make it."""
         return conda.packages(self.environment.prefix)
@@ -370,6 +408,10 @@ class Context:
         if self.family is not None and self.family is not families[0]:
             words += ["--family", self.family.name]
         return shlex.join(words) + stays
+
+
+def _is_operators(name: str) -> bool:
+    return name.startswith(f"{OPS_PACKAGE}/{_EXTENSION}.")
 
 
 def _is_name(module: str) -> bool:

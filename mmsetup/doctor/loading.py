@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmsetup.binary import elf
@@ -26,11 +26,12 @@ class Taken:
     """A file, and what made the loader find it.
 
     ``source`` is ``LD_PRELOAD``, ``LD_LIBRARY_PATH``, ``search path`` (of the module or of the interpreter)
-    or ``system``.
+    or ``system``; ``asked_by`` is the module that it was found for first.
     """
 
     path: Path
     source: str
+    asked_by: Path = field(default=Path(), compare=False)
 
 
 def taken(
@@ -92,7 +93,7 @@ def loads(
                 continue
             there = taken(name, path, demands, variables=variables, system=system, inherited=above)
             if there is not None:
-                found[name] = there
+                found[name] = replace(there, asked_by=path)
                 if there.source != "system":
                     waiting.append((there.path, passed_on))
     return found

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mmsetup.binary import elf
 from mmsetup.binary.floors import Floor, floor
-from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
+from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.doctor.breaks import outside
-from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.context import MANY, Context, parsed
 from mmsetup.doctor.declared import requirements_of
-from mmsetup.doctor.installed import Compiled, is_for, modules, tags_of
+from mmsetup.doctor.installed import Compiled
+from mmsetup.doctor.loading import Taken
 from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution
@@ -22,7 +23,6 @@ __all__ = ["c_library_too_old", "cxx_library_too_old", "for_another_numpy", "for
 _STDCXX = "libstdc++.so.6"
 _C_LIBRARY = "libc.so.6"
 _MOST_NAMED = 4
-_MOST_ALONE = 2
 _MOST_CONSTANTS = 64 << 20
 # What numpy's own headers put into a module: the first is in all that use its C interface, the second where
 # the headers are those of numpy 2 (numpy/__multiarray_api.h; looked for in wheels of both kinds).
@@ -39,12 +39,11 @@ _FOR_NUMPY_2 = b"numpy._core"
     "(cpython-310) against the interpreter, and the processor in their ELF headers.",
     remedy="Install the distribution again with this interpreter; where all of them are for another "
     "Python, make the environment again.",
-    seen_in=("open-mmlab/mmcv#1386",),
 )
 def for_another_python(context: Context) -> Iterator[Observation]:
     """Observe distributions whose extension modules this interpreter does not find or cannot load."""
-    found = list(_strange(context))
-    if len(found) <= _MOST_ALONE:
+    found = context.for_another_python
+    if len(found) < MANY:
         for one, message, evidence in found:
             yield _again(context, one, f"{one.name} {one.version} {message}", evidence)
         return
@@ -57,34 +56,6 @@ def for_another_python(context: Context) -> Iterator[Observation]:
     )
 
 
-def _strange(context: Context) -> Iterator[tuple[Distribution, str, tuple[str, ...]]]:
-    """Give the distributions of which nothing can be loaded, with the reason and the evidence."""
-    interpreter, here = context.environment.interpreter, context.machine.cpu.architecture
-    processors: dict[Path, set[str]] = {}
-    for found in context.compiled:
-        if not _is_operators(str(found.path.relative_to(found.owner.path.parent))):
-            processors.setdefault(found.owner.path, set()).add(found.demands.machine)
-    for one in context.environment.distributions:
-        if one.name not in context.needed or context.machine.os.name != "linux":
-            continue
-        names = [name for name, _ in context.listed[one.path] if not _is_operators(name)]
-        strange = [
-            f"{one.path.parent / module.folder / module.name}: {', '.join(module.tags)}"
-            for module in modules(names)
-            if not any(is_for(tag, interpreter) for tag in module.tags)
-        ]
-        built_for = processors.get(one.path, {here})
-        if strange:
-            what = f"{interpreter.implementation} {interpreter.minor}"
-            message = f"has {len(strange)} compiled module(s) of which no file is for {what}"
-        elif here not in built_for:
-            message = f"is compiled for {', '.join(sorted(built_for))}, this is {here}"
-        else:
-            continue
-        tags = tuple(f"{one.path / 'WHEEL'}: {tag}" for tag in tags_of(one)[:1])
-        yield one, message, (*strange[:_MOST_NAMED], *tags)
-
-
 @check(
     "MM122",
     title="The C library is older than a compiled module needs",
@@ -93,7 +64,7 @@ def _strange(context: Context) -> Iterator[tuple[Distribution, str, tuple[str, .
     looks_at="The versions of the symbols that each compiled file of the stack wants of libc.so.6 and its "
     "relatives (GLIBC_2.32), against the C library of this machine.",
     remedy="Use a newer base image, or a wheel that was built on an older system.",
-    seen_in=("open-mmlab/mmcv#1386",),
+    seen_in=("open-mmlab/mmcv#2182",),
 )
 def c_library_too_old(context: Context) -> Iterator[Observation]:
     """Observe compiled files that want a newer C library, a finding for each distribution."""
@@ -101,17 +72,21 @@ def c_library_too_old(context: Context) -> Iterator[Observation]:
     if libc is None:
         return
     version = _numbers(libc.version) if libc.name == "glibc" else (0,)
+    asking: dict[str, tuple[str, Path]] = {}
     for owner, files in _by_owner(context):
-        asking = {one.path: _floor(one).glibc for one in files}
-        asking = {path: needed for path, needed in asking.items() if needed and _numbers(needed) > version}
-        if asking:
-            newest = max(asking.values(), key=_numbers)
-            yield Observation(
-                "error",
-                f"{owner} needs glibc {newest}, here is {libc.name} {libc.version}",
-                tuple(f"{path}: GLIBC_{needed}" for path, needed in list(asking.items())[:_MOST_NAMED]),
-                _for_this_system(context, owner),
-            )
+        wanted = [(needed, one.path) for one in files if (needed := _floor(one).glibc)]
+        newest = max(wanted, key=lambda pair: _numbers(pair[0]), default=None)
+        if newest is not None and _numbers(newest[0]) > version:
+            asking[owner] = newest
+    if asking:
+        needed = max((pair[0] for pair in asking.values()), key=_numbers)
+        yield Observation(
+            "error",
+            f"{_named(asking)} need{'s' if len(asking) == 1 else ''} glibc {needed}, "
+            f"here is {libc.name} {libc.version}",
+            tuple(f"{path}: GLIBC_{one}" for one, path in asking.values())[:_MOST_NAMED],
+            _for_this_system(context, list(asking)),
+        )
 
 
 @check(
@@ -123,37 +98,36 @@ def c_library_too_old(context: Context) -> Iterator[Observation]:
     "(GLIBCXX_3.4.30), against those that the library defines that the loader finds first: LD_PRELOAD, the "
     "search path of the interpreter (conda) and of the module, LD_LIBRARY_PATH, the system.",
     remedy="Let the loader find a newer libstdc++, or install a module that an older compiler built.",
-    seen_in=("open-mmlab/mmcv#1386",),
+    seen_in=("open-mmlab/mmdetection#6608", "open-mmlab/mmdetection#1171"),
 )
 def cxx_library_too_old(context: Context) -> Iterator[Observation]:
     """Observe compiled files that want more of libstdc++ than the one that is loaded has."""
+    lacking: dict[Taken, dict[str, str]] = {}
+    groups = list(_by_owner(context))
+    wanted = {name for _, files in groups for one in files for name in _of_cxx(one)}
     defined: dict[Path, frozenset[str]] = {}
-    wanted = {
-        name
-        for one in context.compiled
-        for name in one.demands.versions_needed.get(_STDCXX, ())
-        if name.startswith(("GLIBCXX_", "CXXABI_"))
-    }
-    for owner, files in _by_owner(context):
+    for owner, files in groups:
         for one in files:
-            asked = wanted.intersection(one.demands.versions_needed.get(_STDCXX, ()))
+            asked = _of_cxx(one)
             found = context.taken(_STDCXX, one) if asked else None
             if found is None:
                 continue
-            library, source = found.path, found.source
-            if library not in defined:
+            if found.path not in defined:
                 try:
-                    defined[library] = elf.names_in(library, wanted)
+                    defined[found.path] = elf.names_in(found.path, wanted)
                 except IntegrityError:
-                    continue
-            if lacking := sorted(asked - defined[library], key=_version_name):
-                yield Observation(
-                    "error",
-                    f"{owner} needs {lacking[-1]} of {_STDCXX}, and the one that is loaded lacks it",
-                    (f"{one.path}: {', '.join(lacking)}", f"{library}: {source}"),
-                    _newer_cxx(context, library, source),
-                )
-                break
+                    defined[found.path] = frozenset(wanted)
+            if absent := sorted(asked - defined[found.path], key=_version_name):
+                lacking.setdefault(found, {}).setdefault(owner, f"{one.path}: {absent[-1]}")
+    for found, owners in lacking.items():
+        newest = max((line.rpartition(" ")[2] for line in owners.values()), key=_version_name)
+        yield Observation(
+            "error",
+            f"{_named(owners)} need{'s' if len(owners) == 1 else ''} {newest} of {_STDCXX}, "
+            "and the one that is loaded lacks it",
+            (f"{found.path}: {found.source}", *list(owners.values())[:_MOST_NAMED]),
+            _newer_cxx(context, found.path, found.source),
+        )
 
 
 @check(
@@ -202,10 +176,6 @@ def _again(context: Context, one: Distribution, message: str, evidence: tuple[st
     return Observation("error", message, evidence, context.make_again if torch else wanted)
 
 
-def _is_operators(name: str) -> bool:
-    return name.startswith(OPS_MODULE.replace(".", "/") + ".")
-
-
 def _by_owner(context: Context) -> Iterator[tuple[str, list[Compiled]]]:
     """Give the compiled files by what owns them; mmcv's operators count wherever they lie."""
     grouped: dict[str, list[Compiled]] = {}
@@ -238,11 +208,22 @@ def _version_name(name: str) -> tuple[str, tuple[int, ...]]:
     return kind, _numbers(number)
 
 
-def _for_this_system(context: Context, owner: str) -> str:
-    own = {one.name for one in context.stack} | {"torch", "torchvision"}
-    if owner in own:
+def _of_cxx(one: Compiled) -> frozenset[str]:
+    names = one.demands.versions_needed.get(_STDCXX, ())
+    return frozenset(name for name in names if name.startswith(("GLIBCXX_", "CXXABI_")))
+
+
+def _named(owners: Collection[str]) -> str:
+    names = list(owners)
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _for_this_system(context: Context, owners: list[str]) -> str:
+    own = {one.name for one in context.stack}
+    if own.intersection(owners) or len(owners) >= MANY:
         return context.make_again
-    return context.install("--force-reinstall", "--no-cache-dir", owner)
+    return context.install("--force-reinstall", "--no-cache-dir", *owners)
 
 
 def _newer_cxx(context: Context, library: Path, source: str) -> str:

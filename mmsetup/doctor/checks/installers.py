@@ -146,7 +146,7 @@ def conda_and_pip(context: Context) -> Iterator[Observation]:
     looks_at="The wheels of mmcv for this Python in the caches of pip and uv: whether they hold mmcv/_ext, "
     "and what that needs of torch.",
     remedy="Remove the wheel from the cache: pip cache remove, uv cache clean.",
-    seen_in=("open-mmlab/mmcv#3319", "open-mmlab/mmcv#3313"),
+    seen_in=("open-mmlab/mmcv#3319", "open-mmlab/mmcv#3313", "wzzheng/TPVFormer#48"),
 )
 def brought_back(context: Context) -> Iterator[Observation]:
     """Observe wheels of mmcv in caches that fit no environment, or not this one."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmsetup.binary import elf
 from mmsetup.binary.library_names import is_cuda_library, is_torch_library
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.loading import Taken
 from mmsetup.doctor.model import Observation, check
+from mmsetup.errors import IntegrityError
 
 __all__ = ["other_cuda_libraries", "other_torch_libraries"]
 
-_MOST_NAMED = 5
+_FEW = 5
 _SHELLS = {"LD_LIBRARY_PATH", "LD_PRELOAD"}
 
 
@@ -25,7 +27,7 @@ _SHELLS = {"LD_LIBRARY_PATH", "LD_PRELOAD"}
     looks_at="For each library that torch's own need, which file the loader finds first: the DT_RPATH and "
     "DT_RUNPATH of those that ask, LD_PRELOAD and LD_LIBRARY_PATH, in the order of ld.so(8).",
     remedy="Unset the variable, or take the folder out of it.",
-    seen_in=("open-mmlab/mmcv#1734",),
+    seen_in=("pytorch/pytorch#10234",),
 )
 def other_torch_libraries(context: Context) -> Iterator[Observation]:
     """Observe libraries of another torch that are taken for this one's."""
@@ -36,9 +38,9 @@ def other_torch_libraries(context: Context) -> Iterator[Observation]:
         yield Observation(
             "error",
             f"{sources[0]} makes torch {torch.version} load {len(strange)} library(s) of another torch",
-            tuple(f"{name}: {found.path} instead of {context.brought[name]}" for name, found in strange)[
-                :_MOST_NAMED
-            ],
+            tuple(
+                f"{name}: {found.path} instead of {context.brought[name]}" for name, found in strange[:_FEW]
+            ),
             _unset(sources[0], strange[0][1].path),
         )
 
@@ -48,21 +50,28 @@ def other_torch_libraries(context: Context) -> Iterator[Observation]:
     title="LD_LIBRARY_PATH makes torch load other CUDA libraries than it came with",
     cause="LD_LIBRARY_PATH names a CUDA toolkit or a cuDNN of the system. torch then runs with another "
     "build of the library than it was tested with; an older cuDNN is refused at its first use.",
-    looks_at="As MM141, for the libraries of CUDA, cuDNN and NCCL that came with torch.",
+    looks_at="As MM141, for the libraries of CUDA, cuDNN and NCCL that came with torch. It is an error "
+    "where the other one lacks symbols that are asked of it and that torch's own has.",
     remedy="Unset the variable, or take the folder out of it: torch brings its own libraries.",
-    seen_in=("open-mmlab/mmcv#3187",),
+    seen_in=("pytorch/pytorch#119989", "pytorch/pytorch#144244"),
 )
 def other_cuda_libraries(context: Context) -> Iterator[Observation]:
     """Observe CUDA libraries from elsewhere that are taken for those that came with torch."""
     strange = [(name, found) for name, found in _strange(context) if is_cuda_library(name)]
     if strange:
         sources = sorted({found.source for _, found in strange})
+        lacking = [line for name, found in strange for line in _lacks(context.brought[name], found)]
         yield Observation(
-            "warning",
-            f"{sources[0]} makes torch load {', '.join(name for name, _ in strange[:3])} from elsewhere",
-            tuple(f"{name}: {found.path} instead of {context.brought[name]}" for name, found in strange)[
-                :_MOST_NAMED
-            ],
+            "error" if lacking else "warning",
+            f"{sources[0]} makes torch load {', '.join(name for name, _ in strange[:3])} from elsewhere"
+            + (", which lacks what is needed of it" if lacking else ""),
+            (
+                *(
+                    f"{name}: {found.path} instead of {context.brought[name]}"
+                    for name, found in strange[:_FEW]
+                ),
+                *lacking[:_FEW],
+            ),
             _unset(sources[0], strange[0][1].path),
         )
 
@@ -75,6 +84,17 @@ def _strange(context: Context) -> Iterator[tuple[str, Taken]]:
         own = context.brought.get(name)
         if found.source in _SHELLS and own is not None and not _is_same(own, found.path):
             yield name, found
+
+
+def _lacks(own: Path, found: Taken) -> Iterator[str]:
+    """Give the symbols asked of a library that torch's own has and the one that is taken has not."""
+    try:
+        wanted = elf.read(found.asked_by).undefined & elf.read(own).exported
+        absent = sorted(wanted - elf.read(found.path).exported)
+    except IntegrityError:
+        return
+    for symbol in absent[:1]:
+        yield f"{found.asked_by} needs {symbol} and {len(absent) - 1} more of {found.path}"
 
 
 def _is_same(own: Path, other: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmsetup.binary.libraries import beside
 from mmsetup.binary.library_names import is_cuda_library
 from mmsetup.binary.operators import OPS_PACKAGE
-from mmsetup.doctor.context import Context
+from mmsetup.doctor.context import MANY, Context
 from mmsetup.doctor.model import Observation, check
 
 __all__ = [
@@ -61,7 +61,7 @@ def are_missing(context: Context) -> Iterator[Observation]:
 def unloadable(context: Context) -> Iterator[Observation]:
     """Observe an extension that this interpreter does not find or cannot open."""
     operators, interpreter = context.operators, context.environment.interpreter
-    if operators is None or not operators.candidates:
+    if operators is None or not operators.candidates or len(context.for_another_python) >= MANY:
         return
     name = f"{interpreter.implementation} {interpreter.version}"
     if operators.path is None:

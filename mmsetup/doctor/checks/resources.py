@@ -25,6 +25,7 @@ _BYTES_PER_GPU = 2 * 2 * 2 * 512 * 1024 * (3 * 4 + 8)
     "the batches of mmsegmentation's own configs.",
     remedy="docker run --shm-size=8g (or --ipc=host); on a machine of your own: delete what is left over "
     "in /dev/shm, or mount it larger; num_workers=0 does without.",
+    seen_in=("open-mmlab/mmdetection#1997", "open-mmlab/mmsegmentation#1356"),
 )
 def little_shared_memory(context: Context) -> Iterator[Observation]:
     """Observe a /dev/shm that a usual DataLoader fills."""

@@ -40,7 +40,7 @@ _ALTERED_PATH = re.compile(r"sys\s*\.\s*path\s*(?:\.\s*insert|\[\s*(?:0|:)|=)|PY
     "parts, their version, and the gates and breaks that hold for it. What cannot work is an error, "
     "another version a warning, the same version a note.",
     remedy="Unset PYTHONPATH, or take the folder out of it.",
-    seen_in=("open-mmlab/mmdetection#11636",),
+    seen_in=("open-mmlab/mmcv#73",),
 )
 def from_pythonpath(context: Context) -> Iterator[Observation]:
     """Observe packages that a folder of PYTHONPATH stands before."""
@@ -56,7 +56,7 @@ def from_pythonpath(context: Context) -> Iterator[Observation]:
     looks_at="The current folder for packages that are installed too, judged as for MM131. A script is not "
     "concerned that lies in another folder.",
     remedy="Start Python in another folder, or set PYTHONSAFEPATH=1 from Python 3.11 on.",
-    seen_in=("open-mmlab/mmcv#3319", "open-mmlab/mmcv#3201"),
+    seen_in=("open-mmlab/mmcv#204",),
 )
 def from_current_folder(context: Context) -> Iterator[Observation]:
     """Observe packages that the current folder stands before."""
@@ -72,7 +72,7 @@ def from_current_folder(context: Context) -> Iterator[Observation]:
     looks_at="~/.local/lib/pythonX.Y/site-packages (or PYTHONUSERBASE), where the interpreter looks into "
     "it, judged as for MM131.",
     remedy="Set PYTHONNOUSERSITE=1, or uninstall what is there.",
-    seen_in=("open-mmlab/mmdetection#11636",),
+    seen_in=("conda-forge/python-feedstock#171",),
 )
 def from_user_site(context: Context) -> Iterator[Observation]:
     """Observe packages that the user's own ones stand before."""
@@ -217,6 +217,10 @@ def _compiled_parts(context: Context, module: str, path: Path) -> str:
     extensions.sort(key=lambda one: (one.folder.count("/"), one.folder))
     interpreter = context.environment.interpreter
     missing = []
+    # What lies in the package itself keeps its place; below, folders are renamed (numpy/core, numpy/_core).
+    has_own = any(one.folder == f"{module}/" for one in extensions)
+    if extensions and not has_own and next(path.glob("*/*.so"), None) is not None:
+        return ""
     for one in extensions[:_MOST_NAMED]:
         below = one.folder.removeprefix(f"{module}/")
         tags = [

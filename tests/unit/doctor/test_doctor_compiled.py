@@ -87,6 +87,7 @@ def test_an_environment_for_another_processor_is_one_finding(site, machine, exam
     assert [finding.message for finding in found] == [
         "3 distributions are for another Python or processor: numpy, opencv-python-headless, torch"
     ]
+    assert {finding.id for finding in examine(site, elsewhere).of("error")} == {"MM121"}
 
 
 def test_modules_of_what_the_stack_does_not_need_are_not_looked_at(site, examine):
@@ -100,6 +101,7 @@ def test_a_newer_c_library_is_found(site, examine):
     (finding,) = examine(site).findings
     assert (finding.id, finding.severity) == ("MM122", "error")
     assert finding.message == "opencv-python-headless needs glibc 2.99, here is glibc 2.36"
+    assert finding.remedy.endswith("--force-reinstall --no-cache-dir opencv-python-headless")
     assert finding.evidence[0].endswith("cv2.abi3.so: GLIBC_2.99")
 
 
@@ -130,7 +132,7 @@ def test_a_newer_cxx_library_is_found(site, examine):
     (finding,) = examine(site).findings
     assert (finding.id, finding.severity) == ("MM123", "error")
     assert "needs GLIBCXX_3.4.99 of libstdc++.so.6" in finding.message
-    assert finding.evidence[1].endswith(": system")
+    assert finding.evidence[0].endswith(": system")
 
 
 def test_a_version_that_the_cxx_library_has_is_fine(site, examine):
@@ -155,7 +157,7 @@ def test_an_old_cxx_library_that_a_variable_names_is_found(site, examine, tmp_pa
     # For the doctor alone: the programs that it starts would be given the library, too.
     monkeypatch.setattr(os, "environ", {**os.environ, variable: str(named)})
     (finding,) = examine(site, select=["MM123"]).findings
-    assert finding.evidence[1] == f"{tmp_path / 'old' / 'libstdc++.so.6'}: {variable}"
+    assert finding.evidence[0] == f"{tmp_path / 'old' / 'libstdc++.so.6'}: {variable}"
     assert finding.remedy.startswith(f"unset {variable}")
 
 

@@ -37,7 +37,7 @@ def elsewhere(site, tmp_path):
 
 def really_loaded(binding, folder):
     """Give the files that the loader maps when the binding is loaded."""
-    code = f"import ctypes; ctypes.CDLL({str(binding)!r}); print(open('/proc/self/maps').read())"
+    code = f"import ctypes, os; ctypes.CDLL({str(binding)!r}, os.RTLD_NOW); print(open('/proc/self/maps').read())"
     env = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     return {Path(line.split()[-1]) for line in done.stdout.splitlines() if line.endswith((".so", ".0"))}
@@ -68,6 +68,27 @@ def test_libraries_of_another_torch_are_an_error_and_of_another_cuda_a_warning(
     assert (torch.severity, cuda.severity) == ("error", "warning")
     assert torch.evidence[0].startswith(f"libc10.so: {elsewhere / 'libc10.so'} instead of ")
     assert torch.remedy == f"unset LD_LIBRARY_PATH  # or take {elsewhere} out of it"
+
+
+def test_a_cuda_library_that_lacks_what_is_asked_of_it_is_an_error(site, examine, elsewhere, monkeypatch):
+    lib = site.packages / "torch" / "lib"
+    site.scratch.mkdir(exist_ok=True)
+    (site.scratch / "own.c").write_text("void newer_function(void) {}\n")
+    own = lib / "libcudart.so.11.0"
+    gcc("own.c", "-o", str(own), "-Wl,-soname,libcudart.so.11.0", folder=site.scratch)
+    (lib / "libcudart-e409450e.so.11.0").unlink()
+    (site.scratch / "user.c").write_text(
+        "extern void newer_function(void); void f(void) { newer_function(); }\n"
+    )
+    options = ["-Wl,--enable-new-dtags,-rpath,$ORIGIN", "-Wl,--no-as-needed"]
+    gcc("user.c", "-o", str(lib / "libtorch_global_deps.so"), str(own), *options, folder=site.scratch)
+    assert examine(site).findings == ()
+    monkeypatch.setattr(os, "environ", {**os.environ, "LD_LIBRARY_PATH": str(elsewhere)})
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM142", "error")
+    assert "needs newer_function" in finding.evidence[1]
+    with pytest.raises(subprocess.CalledProcessError, match="non-zero"):
+        really_loaded(lib / "libtorch_global_deps.so", elsewhere)
 
 
 def test_torchs_own_folder_in_the_variable_is_nothing(site, examine, monkeypatch):
