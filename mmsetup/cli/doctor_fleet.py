@@ -30,22 +30,34 @@ class Meeting:
 
 def examine_fleet(where: Callable[[], Path], examination: Examination, meeting: Meeting) -> int:
     """Examine this node, meet the others, and give the exit code of the job."""
+    from rich.console import Console
+
     from mmsetup.doctor.diagnose import check_ids
     from mmsetup.doctor.fleet import meet, place
+    from mmsetup.errors import MmsetupError
+    from mmsetup.render.failure import show_failure
 
     here = place(os.environ)
     # What every process would refuse is refused by all of them before any waits for another.
     check_ids(examination.select, examination.ignore)
-    return meet(
-        here,
-        _examined(here, where, examination),
-        folder=meeting.folder,
-        timeout=meeting.timeout,
-        show=lambda fleet: _show(fleet, meeting),
-        strict=meeting.strict,
-        select=examination.select,
-        ignore=examination.ignore,
-    )
+    own = _examined(here, where, examination)
+    try:
+        return meet(
+            here,
+            own,
+            folder=meeting.folder,
+            timeout=meeting.timeout,
+            show=lambda fleet: _show(fleet, meeting),
+            strict=meeting.strict,
+            select=examination.select,
+            ignore=examination.ignore,
+        )
+    except MmsetupError as error:
+        if here.leads:
+            raise
+        # Launchers mix the outputs of all processes: the one document is that of the first.
+        show_failure(error, Console(stderr=True))
+        return error.exit_code
 
 
 def _examined(here: Place, where: Callable[[], Path], examination: Examination) -> Node:

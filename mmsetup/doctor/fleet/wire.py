@@ -77,7 +77,7 @@ class Wire:
         """
         where = f"{self.place.address}:{self.place.port}"
         deadline = time.monotonic() + timeout
-        last = "it was not tried"
+        refused, last = "", "it was not tried"
         while time.monotonic() < deadline:
             left = max(0.1, deadline - time.monotonic())
             try:
@@ -85,12 +85,12 @@ class Wire:
                 with socket.create_connection(address, timeout=min(left, _HANDSHAKE_SECONDS)) as line:
                     return self._say(line, content, deadline)
             except _RefusedError as error:
-                last = str(error)
+                refused = str(error)
             except OSError as error:
                 last = error.strerror or str(error)
             time.sleep(_RETRY_SECONDS)
         raise NetworkError(
-            f"the first process of the job, {where}, told no result for {timeout:g} s: {last}",
+            f"the first process of the job, {where}, told no result for {timeout:g} s: {refused or last}",
             remedy="mmsetup doctor --fleet --fleet-dir DIR  # a shared folder needs no connection",
         )
 
