@@ -16,7 +16,7 @@ from mmsetup.doctor.fix.repair import Repair
 from mmsetup.doctor.fix.scope import changeable
 from mmsetup.doctor.model import Diagnosis, Finding
 from mmsetup.errors import FULL, BusyError, CheckFailedError, DiskSpaceError, TargetError
-from mmsetup.install.target import held, recover, remove, staged, swap
+from mmsetup.install.target import held, recover, remove, staged, staging_folder, swap
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
 from mmsetup.progress import Progress
@@ -64,14 +64,14 @@ def fix(
         CheckFailedError: the mended copy has an error that the environment has not, or still that one.
         NetworkError, IntegrityError, DiskSpaceError, ProcessError: as uv tells. Nothing was changed.
     """
+    _clear_up(where, progress)
     described = look_at(where)
     prefix = described.prefix
     if not any(finding.fix for finding in diagnose(where).findings):
         return Mended(Repair(), (), diagnose(where))
     target = changeable(described)
     with held(target.path, wait=False, told=progress.note):
-        if words := recover(target.path):
-            progress.note(words)
+        _recovered(target.path, progress)
         described = look_at(where)
         before = diagnose(where)
         seen = twin.state(described.site_packages)
@@ -96,6 +96,19 @@ def fix(
             with suppress(OSError):
                 remove(path)
     return Mended(repair, commands, diagnose(where))
+
+
+def _clear_up(where: Path, progress: Progress) -> None:
+    """Undo what a killed run left, also where it left no environment or one with nothing to mend."""
+    prefix = (look_at(where).prefix if where.is_file() else where).resolve()
+    if staging_folder(prefix).is_dir():
+        with held(prefix, wait=False, told=progress.note):
+            _recovered(prefix, progress)
+
+
+def _recovered(target: Path, progress: Progress) -> None:
+    if words := recover(target):
+        progress.note(words)
 
 
 def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Progress) -> None:

@@ -108,11 +108,29 @@ def test_what_somebody_else_installs_meanwhile_is_not_lost(doubled, mend, machin
     assert (doubled.packages / "mmcv" / "second.py").exists()
 
 
-def test_what_a_killed_run_left_is_cleared_away(doubled, mend):
-    staging = doubled.prefix.with_name("env.mmsetup")
-    staging.mkdir()
-    (staging / ".made-by-mmsetup").write_text("")
-    (staging / "new").mkdir()
+@pytest.fixture
+def staging(site):
+    """The folder beside an environment in which a run was killed."""
+    made = site.prefix.with_name("env.mmsetup")
+    made.mkdir()
+    (made / ".made-by-mmsetup").write_text("")
+    (made / "new").mkdir()
+    return made
+
+
+def test_what_a_killed_run_left_is_cleared_away(doubled, mend, staging):
+    assert mend(doubled.prefix).diagnosis.findings == ()
+    assert not staging.exists()
+
+
+def test_a_run_that_was_killed_after_the_exchange_is_finished(site, mend, staging):
+    assert mend(site.prefix).repair.is_empty
+    assert not staging.exists()
+
+
+def test_a_run_that_was_killed_within_the_exchange_is_undone(doubled, mend, staging):
+    """Where the kernel cannot exchange two folders, there is a moment in which none has the name."""
+    doubled.prefix.rename(staging / "old")
     assert mend(doubled.prefix).diagnosis.findings == ()
     assert not staging.exists()
 
