@@ -1,8 +1,12 @@
 """What the command prints and writes, together with its other options; and the fields that the docs promise."""
 
 import json
+import os
+import pty
 import re
 import socket
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -183,3 +187,47 @@ def test_fix_with_nothing_to_mend_ends_with_the_diagnosis(command, site):
     done = command("doctor", "--env", site.prefix, "--fix", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["repair"]["commands"] == []
+
+
+def on_a_terminal(*words: object, answer: str = "") -> tuple[int, str]:
+    """Run mmsetup with a terminal as its three streams; give its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmsetup", *map(str, words)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "NO_COLOR": ""},
+    )
+    os.close(theirs)
+    if answer:
+        os.write(ours, f"{answer}\n".encode())
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    return process.wait(60), shown.decode(errors="replace")
+
+
+def test_colours_are_for_terminals_alone(command, site):
+    site.extension.unlink()
+    assert "\x1b" not in command("doctor", "--env", site.prefix).stdout
+    code, shown = on_a_terminal("doctor", "--env", site.prefix)
+    assert code == 1
+    assert "\x1b[1;31merror MM201" in shown
+
+
+@pytest.mark.parametrize(("answer", "code", "is_there"), [("n", 12, True), ("y", 0, False)])
+def test_fix_asks_on_a_terminal(site, answer, code, is_there):
+    (site.packages / "~umpy").mkdir()
+    ended, shown = on_a_terminal("doctor", "--env", site.prefix, "--fix", answer=answer)
+    assert ended == code, shown
+    assert "rm -rf" in shown
+    assert "Do this?" in shown
+    assert (site.packages / "~umpy").exists() is is_there
