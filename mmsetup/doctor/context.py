@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mmsetup.binary import elf, fatbin, libraries
@@ -22,6 +23,7 @@ from mmsetup.binary.linkage import missing_symbols
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family, Gate, gate_reader
 from mmsetup.doctor import conda, declared, imports, installed
+from mmsetup.doctor.breaks import concerning
 from mmsetup.doctor.installed import Compiled
 from mmsetup.doctor.loading import Taken, loads, search_path, taken
 from mmsetup.doctor.patches import patches_of
@@ -141,6 +143,16 @@ class Context:
         if libc is not None and libc.name == "glibc":
             found["glibc"] = parsed(libc.version)
         return {name: version for name, version in found.items() if version is not None}
+
+    def bounded(self, name: str) -> Requirement:
+        """Give a distribution with all bounds that the breaks which hold here set to it."""
+        bounds = [
+            bound
+            for found in concerning(self.catalog, self.versions, self.patches)
+            for bound in map(Requirement, found.bounds)
+            if canonicalize_name(bound.name) == name
+        ]
+        return Requirement(name + ",".join(sorted({str(bound.specifier) for bound in bounds})))
 
     @cached_property
     def patches(self) -> frozenset[str]:

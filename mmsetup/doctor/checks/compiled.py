@@ -148,6 +148,7 @@ def for_another_numpy(context: Context) -> Iterator[Observation]:
     told = {found.name for found in outside(context.catalog, context.versions, context.patches)}
     if "numpy" in told:
         return
+    is_free = not _needs_numpy_2(context)
     for owner, files in _by_owner(context):
         if owner in told or not _declares_numpy(context, files[0].owner):
             continue
@@ -160,10 +161,20 @@ def for_another_numpy(context: Context) -> Iterator[Observation]:
                     "error",
                     f"{one.owner.name} {one.owner.version} was compiled for numpy 1, here is numpy {numpy}",
                     (f"{one.path}: it uses numpy's C interface and does not name numpy._core",),
-                    context.install("numpy<2"),
-                    Fix(install=("numpy<2",)),
+                    context.install("numpy<2") if is_free else context.install("--upgrade", owner),
+                    Fix(install=("numpy<2",)) if is_free else None,
                 )
                 break
+
+
+def _needs_numpy_2(context: Context) -> bool:
+    """Tell whether something of the stack declares that it needs numpy 2."""
+    return any(
+        wanted.name.lower() == "numpy" and not wanted.specifier.contains("1.99")
+        for one in context.environment.distributions
+        if one.name in context.needed
+        for wanted in requirements_of(one, context.markers)
+    )
 
 
 def _declares_numpy(context: Context, one: Distribution) -> bool:

@@ -89,6 +89,7 @@ def mim_holds_back(context: Context) -> Iterator[Observation]:
         one = context.by_name.get(name)
         for wanted in requirements_of(one, context.markers) if one is not None else ():
             pins = any(part.operator in {"==", "~=", "<", "<="} for part in wanted.specifier)
+            pins = pins and canonicalize_name(wanted.name) in context.needed
             version = parsed(context.environment.version_of(canonicalize_name(wanted.name)))
             if pins and version is not None and version in wanted.specifier:
                 held.append(
@@ -96,11 +97,12 @@ def mim_holds_back(context: Context) -> Iterator[Observation]:
                 )
     if held and _MIM in present:
         names = sorted({name for name, _ in held})
+        newest = [str(context.bounded(name)) for name in names]
         yield Observation(
             "warning",
             f"openmim keeps {', '.join(names)} at old releases",
             tuple(words for _, words in held)[: _MOST_NAMED + 3],
-            f"{context.uninstall(*present)} && {context.install('--upgrade', *names)}",
+            f"{context.uninstall(*present)} && {context.install('--upgrade', *newest)}",
         )
 
 

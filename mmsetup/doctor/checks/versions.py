@@ -60,8 +60,8 @@ def known_limit(context: Context) -> Iterator[Observation]:
             "error" if found.cause.severity == "error" else "warning",
             f"{found.bound.name} {found.version} is outside {found.bound.specifier}: {found.cause.effect}",
             _evidence(context, found.cause),
-            context.install(str(found.bound)),
-            installing(context, found.bound),
+            context.install(str(context.bounded(found.name))),
+            installing(context, context.bounded(found.name)),
         )
 
 

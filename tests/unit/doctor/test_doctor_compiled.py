@@ -213,6 +213,15 @@ def test_a_module_for_numpy_1_beside_numpy_2_is_found(site, examine):
     assert finding.remedy.endswith("'numpy<2'")
 
 
+def test_where_numpy_2_is_needed_the_module_has_to_be_newer(site, examine):
+    with_torch_for_numpy_2(site)
+    numpy_module(site, FOR_NUMPY_1, "numpy.core._multiarray_umath")
+    again(site, requires=["numpy>=2"])
+    (finding,) = examine(site).of("error")
+    assert finding.remedy.endswith("--upgrade other")
+    assert finding.fix is None
+
+
 def test_a_module_for_numpy_1_beside_numpy_1_is_fine(site, errors):
     numpy_module(site, FOR_NUMPY_1, "numpy.core._multiarray_umath")
     assert errors(site) == []

@@ -40,14 +40,23 @@ def test_an_openmim_beside_a_setuptools_without_pkg_resources_cannot_work(site, 
 
 def test_what_openxlab_pins_is_held_back(site, examine):
     mim(site)
-    requires = ["requests~=2.28.2", "rich~=13.4.2", "numpy", "tqdm ~=4.65.0 ; python_version < '3'"]
+    requires = [
+        "requests~=2.28.2",
+        "rich~=13.4.2",
+        "numpy",
+        "tqdm ~=4.65.0 ; python_version < '3'",
+        "pytz==2023",
+    ]
+    requires.append("setuptools~=80.0")
     site.add("openxlab", "0.1.3", requires=requires, top_level="openxlab")
     site.add("requests", "2.28.2", top_level="requests")
     site.add("rich", "15.0.0", top_level="rich")
+    site.add("pytz", "2023", top_level="pytz")
+    site.change("yapf", "0.40.1", requires=["requests", "rich"])
     (finding,) = examine(site, select=["MM152"]).findings
     assert finding.severity == "warning"
-    assert finding.message == "openmim keeps requests at old releases"
-    assert finding.remedy.endswith("install --upgrade requests")
+    assert finding.message == "openmim keeps requests, setuptools at old releases"
+    assert finding.remedy.endswith("install --upgrade requests 'setuptools!=70.*,<81'")
     assert "uninstall -y openmim openxlab" in finding.remedy
 
 
