@@ -161,7 +161,14 @@ def _pins(context: Context, wishes: Sequence[_Wish], resolver: Resolver) -> tupl
     if not (install or again):
         return ()
     with tempfile.TemporaryDirectory(prefix="mmsetup-fix-") as made:
-        return resolver(context, install, remove, again, Path(made))
+        found = resolver(context, install, remove, again, Path(made))
+    for replaced in found:
+        one = context.by_name.get(replaced.name)
+        if one is not None and is_own(context.environment, one.path) and not files.has_record(one):
+            raise LockError(
+                f"{one.name} {one.version} would have to go, and without a RECORD its files are not known"
+            )
+    return found
 
 
 def _without_way(wish: _Wish, error: LockError) -> LockError:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.context import Context
+from mmsetup.doctor.diagnose import doctor
 from mmsetup.doctor.fix import twin
 from mmsetup.doctor.fix.merge import merge
 from mmsetup.doctor.fix.repair import Repair
@@ -33,6 +34,8 @@ class _Case:
     state: frozenset[tuple[str, int]]
     before: Diagnosis
     repair: Repair
+    machine: Machine
+    catalog: Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ def fix(
             return Mended(repair, (), before)
         agree(repair, commands)
         try:
-            _exchange(_Case(target.path, described, seen, before, repair), diagnose, progress)
+            _exchange(
+                _Case(target.path, described, seen, before, repair, machine, catalog), diagnose, progress
+            )
         except OSError as error:
             if error.errno in FULL:
                 raise DiskSpaceError(
@@ -122,7 +127,7 @@ def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Prog
         progress.update("mending the copy")
         twin.change(new, environment, repair)
         progress.update("examining the copy")
-        _accept(case.before, diagnose(new), repair)
+        _accept(case, new, diagnose(new))
         if twin.state(environment.site_packages) != case.state:
             raise BusyError(
                 f"{environment.prefix} was changed by somebody else meanwhile; the repair was thrown away",
@@ -132,23 +137,31 @@ def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Prog
         swap(new, case.target)
 
 
-def _accept(before: Diagnosis, after: Diagnosis, repair: Repair) -> None:
-    """Let the copy pass only where no error is new, and no error that was to be mended is left."""
-    old = Counter(_told(finding, before.prefix) for finding in before.of("error"))
-    new = Counter(_told(finding, after.prefix) for finding in after.of("error"))
-    left_out = {(one.id, one.message.replace(str(before.prefix), "")) for one in repair.left_out}
+def _accept(case: _Case, new: Path, after: Diagnosis) -> None:
+    """Let the copy pass only where no error is new, and no error that was to be mended is left.
+
+    What is new is asked of all checks, also where the user selected some.
+    """
+    everything = (case.environment.prefix, new)
+    old, now = (_errors(doctor(place, case.machine, case.catalog)) for place in everything)
+    left_out = {(one.id, one.message.replace(str(case.before.prefix), "")) for one in case.repair.left_out}
     mended = {
         told
-        for finding in before.of("error")
-        if finding.fix and (told := _told(finding, before.prefix)) not in left_out
+        for finding in case.before.of("error")
+        if finding.fix and (told := _told(finding, case.before.prefix)) not in left_out
     }
-    worse = [*(new - old).elements(), *(told for told in new if told in mended)]
+    new_ones = ((now | _errors(after)) - (old | _errors(case.before))).elements()
+    worse = list(dict.fromkeys([*new_ones, *(told for told in _errors(after) if told in mended)]))
     if worse:
         raise CheckFailedError(
             "the repair was made in a copy of the environment and did not mend it; nothing was changed",
             evidence=[f"{identifier}: {message}" for identifier, message in worse],
             remedy=f"mmsetup explain {worse[0][0]}",
         )
+
+
+def _errors(diagnosis: Diagnosis) -> Counter[tuple[str, str]]:
+    return Counter(_told(finding, diagnosis.prefix) for finding in diagnosis.of("error"))
 
 
 def _told(finding: Finding, prefix: Path) -> tuple[str, str]:

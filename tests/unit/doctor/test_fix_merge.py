@@ -106,6 +106,17 @@ def test_a_distribution_without_a_record_is_left_out(context, site):
     assert "has no RECORD" in repair.left_out[0].reason
 
 
+def test_what_would_have_to_move_and_has_no_record_stays(context, site):
+    (info,) = site.packages.glob("numpy-*.dist-info")
+    (info / "RECORD").unlink()
+    with pytest.raises(LockError, match="MM1"):
+        merge(
+            context(),
+            [finding("MM1", install=("numpy<1",))],
+            resolver=lambda *_: (Replacement("numpy", "0.9", "1"),),
+        )
+
+
 def test_only_the_environment_and_caches_are_deleted_from(context, site, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip"))
     own, cached, strange = site.packages / "~umpy", tmp_path / "pip" / "wheels" / "x", tmp_path / "precious"

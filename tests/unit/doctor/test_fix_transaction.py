@@ -96,6 +96,20 @@ def test_a_repair_that_does_not_mend_is_thrown_away(doubled, mend, machine, cata
     assert not doubled.prefix.with_name("env.mmsetup").exists()
 
 
+def test_a_new_error_counts_also_where_its_check_was_not_selected(doubled, mend, machine, catalog):
+    before = sum_of(doubled.prefix)
+
+    def examine(place):
+        if place != doubled.prefix:
+            next(place.glob("lib/python3*/site-packages/mmcv/_ext.*")).unlink()
+        return doctor(place, machine, catalog, select=["MM104"])
+
+    with pytest.raises(CheckFailedError) as caught:
+        mend(doubled.prefix, diagnose=examine)
+    assert "MM201" in caught.value.evidence[0]
+    assert sum_of(doubled.prefix) == before
+
+
 def test_what_somebody_else_installs_meanwhile_is_not_lost(doubled, mend, machine, catalog):
     def examine(place):
         if place != doubled.prefix:
