@@ -142,6 +142,24 @@ def test_an_interpreter_that_was_exchanged_for_another_version(broken, errors):
     assert errors(broken) == ["MM121"]
 
 
+def test_a_wheel_for_another_processor(broken, errors):
+    python, version = broken / "bin" / "python", environment(broken).version_of("numpy")
+    elsewhere = "aarch64" if os.uname().machine == "x86_64" else "x86_64"
+    platform = f"{elsewhere}-unknown-linux-gnu"
+    uv(
+        "install",
+        "--python",
+        python,
+        "--no-deps",
+        "--reinstall",
+        "--python-platform",
+        platform,
+        f"numpy=={version}",
+    )
+    assert importing(broken, "numpy")
+    assert errors(broken) == ["MM121"]
+
+
 def test_numpy_2_is_told_once_whatever_it_breaks(broken, errors):
     uv("install", "--python", broken / "bin" / "python", "--no-deps", "numpy==2.2.6", "matplotlib==3.7.5")
     assert "numpy.core.multiarray failed to import" in importing(broken, "matplotlib.pyplot")

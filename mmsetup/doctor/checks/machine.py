@@ -75,7 +75,8 @@ def no_system_library(context: Context) -> Iterator[Observation]:
     "MM502",
     title="The NVIDIA driver is too old for torch's CUDA",
     cause="torch was built for a newer CUDA than the driver can run.",
-    looks_at="The driver's version against the lowest one that runs the CUDA major version of torch.",
+    looks_at="The driver's version against the lowest one that runs the CUDA major version of torch; a newer "
+    "libcuda.so.1 of the packages for forward compatibility counts.",
     remedy="Install a newer driver, or a torch for an older CUDA.",
     seen_in=("open-mmlab/mmdetection#6049", "open-mmlab/mmdetection#4187"),
 )
@@ -87,7 +88,8 @@ def driver_too_old(context: Context) -> Iterator[Observation]:
     if torch is None or driver is None or not context.machine.gpus or cuda is None or version is None:
         return
     floor = context.catalog.driver_floor(cuda)
-    if floor is not None and version < floor[0]:
+    newer = _compatible(context)
+    if floor is not None and version < floor[0] and not (newer and newer[0] >= floor[0]):
         yield Observation(
             "error",
             f"CUDA {torch.cuda} of torch {torch.version} needs driver {floor[0]}, here is {driver.version}",
@@ -174,6 +176,21 @@ def operators_for_other_gpus(context: Context) -> Iterator[Observation]:
         return
     code = operators.architectures
     yield from _without_code(context, "mmcv/_ext", operators.path, code.sass, code.ptx)
+
+
+def _compatible(context: Context) -> tuple[Version, Path] | None:
+    """Give the version of the driver's library for programs, where the loader finds one with a version.
+
+    NVIDIA's packages for forward compatibility, which its containers bring, put a newer one before that of
+    the kernel's driver (docs.nvidia.com/deploy/cuda-compatibility). Whether the GPU admits it is not told.
+    """
+    found = context.loader.find("libcuda.so.1")
+    try:
+        path = found.resolve() if found is not None else None
+    except (OSError, RuntimeError):
+        return None
+    version = parsed(path.name.removeprefix("libcuda.so.")) if path is not None else None
+    return (version, path) if version is not None and path is not None else None
 
 
 def _without_code(

@@ -164,6 +164,17 @@ def test_a_driver_below_the_floor_is_too_old(site, with_gpu, errors):
     assert errors(site, with_gpu("sm_86", "450.80.02")) == []
 
 
+def test_a_library_for_forward_compatibility_counts(site, with_gpu, errors, tmp_path, monkeypatch):
+    old = with_gpu("sm_86", "418.39")
+    assert errors(site, old) == ["MM502"]
+    for name, found in (("libcuda.so.440.33", ["MM502"]), ("libcuda.so.535.104.05", [])):
+        (tmp_path / name).write_bytes(b"")
+        (tmp_path / "libcuda.so.1").unlink(missing_ok=True)
+        (tmp_path / "libcuda.so.1").symlink_to(name)
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+        assert errors(site, old) == found
+
+
 def test_a_driver_without_a_gpu_is_not_judged(site, machine, errors):
     assert errors(site, replace(machine, driver=Driver("390.1", "", "/proc"))) == []
 
