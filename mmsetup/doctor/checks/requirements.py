@@ -9,25 +9,30 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.declared import EDITIONS, requirements_of
-from mmsetup.doctor.fixes import installing
+from mmsetup.doctor.fixes import installing, is_chosen_jointly
 from mmsetup.doctor.model import Observation, check
+from mmsetup.probe.machine import Distribution
 
 __all__ = ["declared", "undeclared"]
 
-# Extras whose contents are imported unconditionally (METADATA and mmseg/utils of mmsegmentation 1.2.2).
-_IMPORTED_EXTRAS = {"mmsegmentation": ("mim", "multimodal"), "mmdet": ("mim",), "mmcls": ("mim",)}
+# Extras whose contents are imported unconditionally. What openmim installs stands under "mim", in the fork
+# under "mminstall"; mmseg/utils of mmsegmentation 1.2.2 imports those of "multimodal".
+_OF_MIM = ("mim", "mminstall")
+_IMPORTED_EXTRAS = {"mmsegmentation": ("multimodal",)}
+_OPENMMLAB = ("mm", "onedl-mm")
 _PARTNER = ("torchvision", "torch")
 
 
 @check(
     "MM111",
     title="A declared requirement is not met",
-    cause="A distribution was removed, replaced or installed without its requirements (--no-deps, a "
-    "second installer, a hand-made pin), so that what another one declares to need is "
-    "missing or has another version.",
+    cause="A distribution was removed, replaced or installed without its requirements (--no-deps, a second "
+    "installer, a hand-made pin), so that what another one declares to need is missing or has another "
+    "version.",
     looks_at="Requires-Dist of every distribution, with its markers evaluated for the environment's "
-    "interpreter. What is missing for torch, OpenMMLab or what these need is an error; "
-    "another version is a warning.",
+    "interpreter. What is missing for torch, OpenMMLab or what these need is an error; another version is "
+    "a warning, also of what openmim alone installs (the extras 'mim' and 'mminstall') where the package "
+    "asserts no range itself.",
     remedy="Install the requirement that the evidence quotes.",
 )
 def declared(context: Context) -> Iterator[Observation]:
@@ -45,7 +50,7 @@ def declared(context: Context) -> Iterator[Observation]:
                     "error" if one.name in context.needed else "warning",
                     f"{one.name} {one.version} needs {name}, and it is not here",
                     (quoted,),
-                    context.install(f"{wanted.name}{wanted.specifier}"),
+                    _bring(context, wanted),
                     installing(context, wanted),
                 )
             elif found and not _is_within(wanted, found):
@@ -53,17 +58,21 @@ def declared(context: Context) -> Iterator[Observation]:
                     "warning",
                     f"{one.name} {one.version} declares {wanted.name}{wanted.specifier}, here is {found}",
                     (quoted,),
-                    context.install(f"{wanted.name}{wanted.specifier}"),
+                    _bring(context, wanted),
                     installing(context, wanted),
                 )
+    for one in context.stack:
+        for extra in _OF_MIM if one.name.startswith(_OPENMMLAB) else ():
+            for wanted in requirements_of(one, context.markers, extra):
+                yield from _beyond(context, one, wanted)
 
 
 @check(
     "MM112",
     title="A requirement that nobody declares is missing",
-    cause="Some distributions import what their metadata does not name, or names only under an "
-    "extra that no resolver looks at ('mim', 'multimodal'): mmcv imports torchvision and "
-    "opencv, mmsegmentation 1.2 imports ftfy and regex.",
+    cause="Some distributions import what their metadata does not name, or names only under an extra that "
+    "no resolver looks at ('mim', 'multimodal'): mmcv imports torchvision and opencv, mmsegmentation 1.2 "
+    "imports ftfy and regex.",
     looks_at="What the catalogue says a family imports without declaring it, and those extras.",
     remedy="Install what is missing, and write it into the project's own requirements.",
     seen_in=("open-mmlab/mmsegmentation#3704", "open-mmlab/mim#244"),
@@ -76,10 +85,27 @@ def undeclared(context: Context) -> Iterator[Observation]:
             for line in part.omits:
                 yield from _absent(context, Requirement(line), f"{part.distribution}: {part.source}")
     for one in context.stack:
-        for extra in _IMPORTED_EXTRAS.get(one.name, ()):
+        for extra in (
+            (*_OF_MIM, *_IMPORTED_EXTRAS.get(one.name, ())) if one.name.startswith(_OPENMMLAB) else ()
+        ):
             for wanted in requirements_of(one, context.markers, extra):
                 if canonicalize_name(wanted.name) not in EDITIONS["mmcv"]:
                     yield from _absent(context, wanted, f"{one.path}: Requires-Dist {wanted}")
+
+
+def _beyond(context: Context, one: Distribution, wanted: Requirement) -> Iterator[Observation]:
+    """Observe a version out of a range that only openmim keeps; where a package asserts one, that counts."""
+    name = canonicalize_name(wanted.name)
+    found = _standing_in(context, name)
+    module = next((module for module, editions in EDITIONS.items() if name in editions), wanted.name)
+    if not found or _is_within(wanted, found) or any(gate.on == module for gate in context.gates_of(one)):
+        return
+    yield Observation(
+        "warning",
+        f"{one.name} {one.version} is for {wanted.name}{wanted.specifier}, here is {found}",
+        (f"{one.path}: Requires-Dist {wanted}",),
+        _bring(context, wanted),
+    )
 
 
 def _absent(context: Context, wanted: Requirement, evidence: str) -> Iterator[Observation]:
@@ -91,6 +117,13 @@ def _absent(context: Context, wanted: Requirement, evidence: str) -> Iterator[Ob
             context.install(f"{wanted.name}{wanted.specifier}"),
             installing(context, wanted),
         )
+
+
+def _bring(context: Context, wanted: Requirement) -> str:
+    """Word the command for a requirement; torch and what is built for it are chosen together or not at all."""
+    if is_chosen_jointly(canonicalize_name(wanted.name)):
+        return context.make_again
+    return context.install(f"{wanted.name}{wanted.specifier}")
 
 
 def _standing_in(context: Context, name: str) -> str | None:

@@ -229,6 +229,21 @@ def test_an_extra_that_is_always_imported_is_looked_at(site, errors):
     assert errors(site) == ["MM112"]
 
 
+@pytest.mark.parametrize("extra", ["mim", "mminstall"])
+def test_a_range_that_openmim_alone_keeps_is_a_warning(site, examine, extra):
+    wanted = f"mmcv-full (<1.7.0,>=1.4.4) ; extra == '{extra}'"
+    site.add("mmrotate", "0.3.4", {"mmrotate/__init__.py": ""}, requires=[wanted])
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.severity) == ("MM111", "warning")
+    assert finding.message == "mmrotate 0.3.4 is for mmcv-full<1.7.0,>=1.4.4, here is 1.7.2"
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
+
+
+def test_what_openmim_alone_installs_is_missing(site, errors):
+    site.add("mmrotate", "0.3.4", {"mmrotate/__init__.py": ""}, requires=["mmdet>=2 ; extra == 'mim'"])
+    assert errors(site) == ["MM112"]
+
+
 def manifest(site, document):
     folder = site.prefix / ".mmsetup"
     folder.mkdir()
