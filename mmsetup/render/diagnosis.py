@@ -35,7 +35,10 @@ def as_document(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
-    """Print what was looked at, each finding with its evidence and its remedy, and the sum."""
+    """Print what was looked at, each finding with its evidence and its remedy, and the sum.
+
+    On a terminal what does not fit on one screen is told without evidence, the least important first.
+    """
     stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
     console.print(Text(f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}", "bold"), soft_wrap=True)
     for part in diagnosis.parts:
@@ -44,21 +47,47 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
             console.print(Text(words, "dim"), soft_wrap=True)
     for override in diagnosis.overrides:
         console.print(Text(f"pretended: {override}", "dim"), soft_wrap=True)
-    for finding in diagnosis.findings:
+    full = _fitting(diagnosis, console)
+    for finding in diagnosis.findings[:full]:
         console.print()
         show_finding(finding, console)
+    if rest := diagnosis.findings[full:]:
+        console.print()
+        for finding in rest:
+            console.print(_head(finding), overflow="ellipsis", no_wrap=True)
+        console.print(Text("  mmsetup doctor | less  # tells of these, too, what was found", "dim"))
     console.print()
     console.print(Text(f"{summary(diagnosis)} ({len(diagnosis.checked)} checks)", "bold"), soft_wrap=True)
 
 
 def show_finding(finding: Finding, console: Console) -> None:
     """Print a finding, what it was found by, and what mends it."""
-    colour = _COLOURS[finding.severity]
-    head = Text.assemble((f"{finding.severity} {finding.id}", colour), f"  {finding.message}")
-    console.print(head, soft_wrap=not console.is_terminal)
+    console.print(_head(finding), soft_wrap=not console.is_terminal)
     for line in finding.evidence:
         console.print(Text(f"  found  {line}", "dim"), soft_wrap=True)
     console.print(Text.assemble(("  mend   ", "green"), finding.remedy), soft_wrap=True)
+
+
+def _head(finding: Finding) -> Text:
+    words = (f"{finding.severity} {finding.id}", _COLOURS[finding.severity])
+    return Text.assemble(words, f"  {finding.message}")
+
+
+def _fitting(diagnosis: Diagnosis, console: Console) -> int:
+    """Give how many findings fit on the screen in full when each other one takes a line; at least one."""
+    count = len(diagnosis.findings)
+    if not console.is_terminal:
+        return count
+    # The head, what is patched or pretended, an empty line, the sum, and the prompt.
+    used = 4 + sum(1 for part in diagnosis.parts if part.patches) + len(diagnosis.overrides)
+    fitting = 0
+    for number, finding in enumerate(diagnosis.findings, start=1):
+        used += 3 + len(finding.evidence)
+        # Those without evidence have an empty line above them and a hint below.
+        beside = count - number + 2 if number < count else 0
+        if used + beside <= console.size.height:
+            fitting = number
+    return max(fitting, 1)
 
 
 def summary(diagnosis: Diagnosis) -> str:
