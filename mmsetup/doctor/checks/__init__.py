@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmsetup.doctor.checks import (
+    building,
     compiled,
     distributions,
     installers,
@@ -33,6 +34,7 @@ _MODULES = (
     machine,
     resources,
     manifest,
+    building,
 )
 
 CHECKS: tuple[Check, ...] = tuple(

@@ -120,7 +120,7 @@ def _absent(context: Context, wanted: Requirement, evidence: str) -> Iterator[Ob
 
 
 def _bring(context: Context, wanted: Requirement) -> str:
-    """Word the command for a requirement; torch and what is built for it are chosen together or not at all."""
+    """Word the command for a requirement; torch and what is built for it are chosen together or not."""
     if is_chosen_jointly(canonicalize_name(wanted.name)):
         return context.make_again
     return context.install(f"{wanted.name}{wanted.specifier}")
