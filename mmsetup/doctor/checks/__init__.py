@@ -29,12 +29,12 @@ _MODULES = (
     loading,
     installers,
     operators,
+    building,
     torch,
     versions,
     machine,
     resources,
     manifest,
-    building,
 )
 
 CHECKS: tuple[Check, ...] = tuple(

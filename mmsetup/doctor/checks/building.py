@@ -1,4 +1,4 @@
-"""MM70x: why operators that are missing would not be built here; nothing where they are there.
+"""MM21x: why operators that are missing would not be built here; nothing where they are there.
 
 That the operators are missing is told by MM101 and MM201; a build is one way to mend that, so that what stands
 in its way is a warning.
@@ -22,7 +22,7 @@ _BYTES_PER_JOB = 1_750_000_000
 
 
 @check(
-    "MM701",
+    "MM211",
     title="setup.py of the operators cannot run with this setuptools",
     cause="setup.py of mmcv imports pkg_resources, which setuptools dropped in 82, and build isolation "
     "takes the newest setuptools; without isolation, the environment's is used.",
@@ -49,7 +49,7 @@ def setuptools_too_new(context: Context) -> Iterator[Observation]:
 
 
 @check(
-    "MM702",
+    "MM212",
     title="No nvcc here compiles operators for this torch and these GPUs",
     cause="There is no CUDA toolkit, it is of another CUDA than torch's, it does not know the GPU, or the "
     "g++ is too new for it.",
@@ -85,7 +85,7 @@ def no_compiler_for_gpus(context: Context) -> Iterator[Observation]:
 
 
 @check(
-    "MM703",
+    "MM213",
     title="The source of these operators does not compile against this torch or Python",
     cause="An old mmcv asks for C++14 where torch's headers need C++17, includes headers that torch "
     "dropped, or reads its version in a way that Python 3.13 changed.",
@@ -104,7 +104,7 @@ def source_too_old(context: Context) -> Iterator[Observation]:
 
 
 @check(
-    "MM704",
+    "MM214",
     title="There is too little memory to compile the operators",
     cause="One C++ compiler takes 1.7 GB for the greediest file of mmcv; where memory runs out the kernel "
     "kills it: 'Killed signal terminated program cc1plus'.",
