@@ -1,7 +1,7 @@
 """MM21x: why operators that are missing would not be built here; nothing where they are there.
 
-That the operators are missing is told by MM101 and MM201; a build is one way to mend that, so that what stands
-in its way is a warning.
+That the operators are missing is told by MM101 and MM201; a build is one way to mend that, so that what
+stands in its way is a warning.
 """
 
 from __future__ import annotations
