@@ -127,7 +127,9 @@ def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Prog
         progress.update("mending the copy")
         twin.change(new, environment, repair)
         progress.update("examining the copy")
-        _accept(case, new, diagnose(new))
+        with twin.in_its_place(new, environment.prefix):
+            examined = diagnose(new), doctor(new, case.machine, case.catalog)
+        _accept(case, *examined)
         if twin.state(environment.site_packages) != case.state:
             raise BusyError(
                 f"{environment.prefix} was changed by somebody else meanwhile; the repair was thrown away",
@@ -137,13 +139,13 @@ def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Prog
         swap(new, case.target)
 
 
-def _accept(case: _Case, new: Path, after: Diagnosis) -> None:
+def _accept(case: _Case, after: Diagnosis, thorough: Diagnosis) -> None:
     """Let the copy pass only where no error is new, and no error that was to be mended is left.
 
-    What is new is asked of all checks, also where the user selected some.
+    What is new is asked of all checks (``thorough``), also where the user selected some.
     """
-    everything = (case.environment.prefix, new)
-    old, now = (_errors(doctor(place, case.machine, case.catalog)) for place in everything)
+    old = _errors(doctor(case.environment.prefix, case.machine, case.catalog))
+    now = _errors(thorough)
     left_out = {(one.id, one.message.replace(str(case.before.prefix), "")) for one in case.repair.left_out}
     mended = {
         told

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmsetup import uv
@@ -15,7 +17,7 @@ from mmsetup.install.target import remove as remove_folder
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment
 
-__all__ = ["change", "copy", "state"]
+__all__ = ["change", "copy", "in_its_place", "state"]
 
 
 def copy(original: Path, twin: Path) -> None:
@@ -60,6 +62,21 @@ def state(site_packages: Iterable[Path]) -> frozenset[tuple[str, int]]:
         for entry in (*folder.glob("*-info"), *folder.glob("~*"))
         if entry.exists()
     )
+
+
+@contextmanager
+def in_its_place(twin: Path, prefix: Path) -> Iterator[None]:
+    """Have variables that name the environment (``LD_LIBRARY_PATH``, ``PYTHONPATH``) name its copy.
+
+    Else the original would count as another environment that comes before the copy.
+    """
+    before = dict(os.environ)
+    named = re.compile(rf"{re.escape(str(prefix))}(?=$|[/{re.escape(os.pathsep)}])")
+    try:
+        os.environ.update({name: named.sub(str(twin), value) for name, value in before.items()})
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def _linked(source: str, target: str) -> str:

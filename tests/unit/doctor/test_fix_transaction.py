@@ -110,6 +110,25 @@ def test_a_new_error_counts_also_where_its_check_was_not_selected(doubled, mend,
     assert sum_of(doubled.prefix) == before
 
 
+def test_variables_that_name_the_environment_name_its_copy_while_that_is_examined(
+    doubled, mend, machine, catalog, monkeypatch
+):
+    """Else what the repair replaces would be found in the original, and be the copy's error."""
+    named = f"/opt/else:{doubled.packages}:{doubled.prefix}2/lib"
+    monkeypatch.setenv("PYTHONPATH", named)
+    seen = {}
+
+    def diagnose(place):
+        seen[place] = os.environ["PYTHONPATH"]
+        return doctor(place, machine, catalog)
+
+    mend(doubled.prefix, diagnose=diagnose)
+    new = doubled.prefix.with_name("env.mmsetup") / "new"
+    inside = doubled.packages.relative_to(doubled.prefix)
+    assert seen == {doubled.prefix: named, new: f"/opt/else:{new / inside}:{doubled.prefix}2/lib"}
+    assert os.environ["PYTHONPATH"] == named
+
+
 def test_what_somebody_else_installs_meanwhile_is_not_lost(doubled, mend, machine, catalog):
     def examine(place):
         if place != doubled.prefix:
