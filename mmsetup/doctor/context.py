@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
@@ -13,32 +12,31 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from mmsetup.binary import elf, fatbin, libraries
+from mmsetup.binary import elf, libraries
 from mmsetup.binary.elf import ElfFile
-from mmsetup.binary.fatbin import Architectures
 from mmsetup.binary.library_names import is_torch_library
 from mmsetup.binary.linkage import missing_symbols
-from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
+from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family, Gate, gate_reader
 from mmsetup.doctor import conda, declared, imports, installed
 from mmsetup.doctor.breaks import concerning
 from mmsetup.doctor.installed import Compiled
 from mmsetup.doctor.loading import Taken, loads, search_path, taken
+from mmsetup.doctor.operators import Operators, is_operators, read_operators
 from mmsetup.doctor.patches import patches_of
+from mmsetup.doctor.said import literal_version, parsed
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Environment, Machine
 
 __all__ = ["MANY", "Context", "Operators", "literal_version", "parsed"]
 
-_EXTENSION = OPS_MODULE.removeprefix(f"{OPS_PACKAGE}.")
 _OF_THE_STACK = re.compile(
     r"torch(vision)?|(onedl-)?(mmcv(-full|-lite)?|mmengine(-lite)?|mmsegmentation|mmdet|mmdetection|mmdet3d"
     r"|mmcls|mmpretrain|mmpose|mmrotate|mmocr|mmyolo|mmaction2|mmrazor|mmselfsup|mmagic|mmedit|mmtrack)"
 )
 _LONGEST_NAME = 200
-_FEW = 4
 MANY = 3
 """From how many distributions on that cannot be loaded the environment as a whole is the cause."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (nothing is written there)
@@ -47,22 +45,6 @@ _ANYBODYS = frozenset({"tests", "test", "docs", "doc", "tools", "examples", "ben
 _FAMILIES_MODULES = frozenset({"torch", "torchvision", *declared.EDITIONS})
 # Where a new environment goes when the one that was looked at is to stay.
 _BESIDE = ".venv"
-
-
-@dataclass(frozen=True, slots=True)
-class Operators:
-    """mmcv's compiled operators as they lie on the disk.
-
-    ``candidates`` are all files that could be ``mmcv._ext``, ``path`` is that which the interpreter loads.
-    ``facts`` and ``architectures`` are nothing where ``path`` cannot be read, and ``fault`` says why.
-    """
-
-    folder: Path
-    candidates: tuple[Path, ...]
-    path: Path | None
-    facts: ElfFile | None
-    architectures: Architectures | None
-    fault: str
 
 
 def _current() -> Path | None:
@@ -229,30 +211,18 @@ class Context:
             return ()
         processors: dict[Path, set[str]] = {}
         for found in self.compiled:
-            if not _is_operators(str(found.path.relative_to(found.owner.path.parent))):
+            if not is_operators(str(found.path.relative_to(found.owner.path.parent))):
                 processors.setdefault(found.owner.path, set()).add(found.demands.machine)
         told = []
         for one in self.environment.distributions:
-            reason = self._reason(one, processors.get(one.path, set())) if one.name in self.needed else None
+            if one.name not in self.needed:
+                continue
+            names = [name for name, _ in self.listed[one.path] if not is_operators(name)]
+            interpreter, here = self.environment.interpreter, self.machine.cpu.architecture
+            reason = installed.strange(one, names, interpreter, processors.get(one.path, set()), here)
             if reason is not None:
-                tags = tuple(f"{one.path / 'WHEEL'}: {tag}" for tag in installed.tags_of(one)[:1])
-                told.append((one, reason[0], (*reason[1], *tags)))
+                told.append((one, *reason))
         return tuple(told)
-
-    def _reason(self, one: Distribution, built_for: set[str]) -> tuple[str, tuple[str, ...]] | None:
-        interpreter, here = self.environment.interpreter, self.machine.cpu.architecture
-        names = [name for name, _ in self.listed[one.path] if not _is_operators(name)]
-        strange = tuple(
-            f"{one.path.parent / module.folder / module.name}: {', '.join(module.tags)}"
-            for module in installed.modules(names)
-            if not any(installed.is_for(tag, interpreter) for tag in module.tags)
-        )
-        if strange:
-            what = f"{interpreter.implementation} {interpreter.minor}"
-            return f"has {len(strange)} compiled module(s) of which no file is for {what}", strange[:_FEW]
-        if built_for and here not in built_for:
-            return f"is compiled for {', '.join(sorted(built_for))}, this is {here}", ()
-        return None
 
     @cached_property
     def conda(self) -> Mapping[str, conda.Package]:
@@ -294,23 +264,7 @@ class Context:
         folder = self.source(OPS_PACKAGE)
         if folder is None or self.machine.os.name != "linux":
             return None
-        candidates = tuple(sorted(folder.glob(f"{_EXTENSION}.*so")))
-        path = next((one for one in candidates if self._is_loadable(one)), None)
-        if path is None:
-            return Operators(folder, candidates, None, None, None, "")
-        try:
-            facts = elf.read(path)
-            return Operators(folder, candidates, path, facts, fatbin.architectures(path), "")
-        except IntegrityError as error:
-            return Operators(folder, candidates, path, None, None, str(error))
-
-    def _is_loadable(self, path: Path) -> bool:
-        interpreter = self.environment.interpreter
-        tag = path.name.removeprefix(_EXTENSION).removesuffix("so").strip(".")
-        if interpreter.implementation != "cpython" or tag in {"", "abi3"}:
-            return True
-        threading = "t" if interpreter.free_threaded else ""
-        return tag.startswith(f"cpython-{interpreter.minor.replace('.', '')}{threading}-")
+        return read_operators(folder, self.environment.interpreter)
 
     @cached_property
     def brought(self) -> Mapping[str, Path]:
@@ -422,33 +376,6 @@ class Context:
         return shlex.join(words) + stays
 
 
-def _is_operators(name: str) -> bool:
-    return name.startswith(f"{OPS_PACKAGE}/{_EXTENSION}.")
-
-
 def _is_name(module: str) -> bool:
     """Tell whether a line of metadata can be the name of a module: a file system refuses longer ones."""
     return module.isidentifier() and len(module) <= _LONGEST_NAME
-
-
-def parsed(version: str) -> Version | None:
-    """Parse a version; one that is none is nothing."""
-    try:
-        return Version(version)
-    except InvalidVersion:
-        return None
-
-
-def literal_version(package: Path) -> Version | None:
-    """Give the version that the files of a package say it has; nothing where none does literally."""
-    for path in (package / "version.py", package / "__init__.py"):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-        except (OSError, SyntaxError, ValueError, RecursionError):
-            continue
-        for statement in tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
-                names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-                if "__version__" in names and isinstance(statement.value.value, str):
-                    return parsed(statement.value.value)
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from mmsetup.binary.elf import Demands
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution, Interpreter
 
-__all__ = ["Compiled", "Module", "asking", "is_for", "listed", "modules", "tags_of"]
+__all__ = ["Compiled", "Module", "asking", "is_for", "listed", "modules", "strange", "tags_of"]
 
 _LIBRARY = re.compile(r"[^/]+\.so(\.[\d.]+)?$")
 _MODULE = re.compile(r"(?P<folder>(?:[^/]+/)*)(?P<name>\w+)\.(?:(?P<tag>[\w.-]+)\.)?so")
 _MOST_FILES = 3000
+_FEW = 4
 _LONGEST_RECORD = 64 << 20
 _FULL_ROW = 3  # name, hash, size
 
@@ -101,3 +102,24 @@ def tags_of(one: Distribution) -> tuple[str, ...]:
         return ()
     pairs = (line.partition(":") for line in text.splitlines())
     return tuple(value.strip() for name, _, value in pairs if name.strip().lower() == "tag")
+
+
+def strange(
+    one: Distribution, names: Iterable[str], interpreter: Interpreter, built_for: Collection[str], here: str
+) -> tuple[str, tuple[str, ...]] | None:
+    """Say why nothing compiled of a distribution can be loaded, and what shows it; nothing where it can.
+
+    ``names`` are its files, ``built_for`` the processors that they are compiled for; ``here`` is this one.
+    """
+    unfit = tuple(
+        f"{one.path.parent / module.folder / module.name}: {', '.join(module.tags)}"
+        for module in modules(names)
+        if not any(is_for(tag, interpreter) for tag in module.tags)
+    )
+    tags = tuple(f"{one.path / 'WHEEL'}: {tag}" for tag in tags_of(one)[:1])
+    if unfit:
+        what = f"{interpreter.implementation} {interpreter.minor}"
+        return f"has {len(unfit)} compiled module(s) of which no file is for {what}", (*unfit[:_FEW], *tags)
+    if built_for and here not in built_for:
+        return f"is compiled for {', '.join(sorted(built_for))}, this is {here}", tags
+    return None
