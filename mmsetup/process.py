@@ -23,7 +23,7 @@ from typing import IO, Literal
 
 from mmsetup.errors import ProcessError
 
-__all__ = ["Completed", "clean_environment", "run", "run_together", "stream"]
+__all__ = ["Completed", "clean_environment", "run", "run_together", "start", "stop", "stream"]
 
 Stream = Literal["stdout", "stderr"]
 _GRACE_SECONDS = 5.0
@@ -152,6 +152,28 @@ def stream(
     if check and returncode:
         raise _failed(done)
     return done
+
+
+def start(
+    args: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path
+) -> subprocess.Popen[bytes]:
+    """Start a program whose output the caller reads and which the caller ends by :func:`stop`.
+
+    Raises:
+        ProcessError: it cannot be started.
+    """
+    return _start(tuple(os.fspath(arg) for arg in args), env=env, cwd=cwd, stdin=False)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """End a started program and all its children for good, if they still run, and give its exit status.
+
+    Its pipes stay open: what it printed can be read to the end. Once its exit status was asked for in another
+    way it must not be called, as the number of its group could be somebody else's by then.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -45,6 +45,12 @@ def command(
         list[str] | None, typer.Option("--ignore", help="Leave these checks out.", metavar="ID")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Ask the environment too: imports, operators, workers; in child processes."
+        ),
+    ] = False,
     fix: Annotated[
         bool,
         typer.Option(
@@ -103,7 +109,7 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Find the cause when nothing imports; the environment is read, not run."""
+    """Find the cause when nothing imports; without --deep the environment is read, not run."""
     from mmsetup.errors import RequestError
 
     if json and markdown:
@@ -112,7 +118,11 @@ def command(
         raise RequestError(
             f"--fleet does not go with {'--fix' if fix else '--markdown'}", remedy="mmsetup doctor --fleet"
         )
-    examination = Examination(_separate(select), _separate(ignore))
+    if deep and (fix or fleet):
+        raise RequestError(
+            f"--deep does not go with {'--fix' if fix else '--fleet'}", remedy="mmsetup doctor --deep"
+        )
+    examination = Examination(_separate(select), _separate(ignore), deep=deep)
     if fleet:
         from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
 
@@ -130,8 +140,8 @@ def command(
 class Examination:
     """What every examination of a command has in common: the machine, the catalogue, the chosen checks."""
 
-    def __init__(self, select: tuple[str, ...], ignore: tuple[str, ...]) -> None:
-        self.select, self.ignore = select, ignore
+    def __init__(self, select: tuple[str, ...], ignore: tuple[str, ...], *, deep: bool = False) -> None:
+        self.select, self.ignore, self.deep = select, ignore, deep
 
     def prepare(self, where: Path) -> None:
         """Look at the machine and read the catalogue."""
@@ -144,7 +154,23 @@ class Examination:
         """Examine an environment."""
         from mmsetup.doctor import doctor
 
-        return doctor(where, self.machine, self.catalog, select=self.select, ignore=self.ignore)
+        if not self.deep:
+            return doctor(where, self.machine, self.catalog, select=self.select, ignore=self.ignore)
+        from rich.console import Console
+
+        from mmsetup.render.live import LiveProgress
+
+        with LiveProgress(Console(stderr=True)) as progress:
+            progress.stage("Asking the environment")
+            return doctor(
+                where,
+                self.machine,
+                self.catalog,
+                select=self.select,
+                ignore=self.ignore,
+                deep=True,
+                progress=progress,
+            )
 
 
 def _mended(where: Path, examination: Examination, *, yes: bool) -> Mended:

@@ -9,12 +9,14 @@ from pathlib import Path
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
 from mmsetup.doctor.context import Context
+from mmsetup.doctor.deep import DEEP_CHECKS, SECONDS
 from mmsetup.doctor.fleet_checks import FLEET_CHECKS
 from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Part
 from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import RequestError
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
+from mmsetup.progress import Progress, Silent
 
 __all__ = ["CRASHED", "check_ids", "doctor", "every_check"]
 
@@ -38,10 +40,14 @@ def doctor(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     checks: Sequence[Check] = CHECKS,
+    deep: bool = False,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
 ) -> Diagnosis:
     """Examine an environment, given as its description, its folder or its Python.
 
-    ``select`` and ``ignore`` are ids or their beginnings (``MM2``); with ``select`` only those run.
+    ``select`` and ``ignore`` are ids or their beginnings (``MM2``); with ``select`` only those run. With
+    ``deep`` the environment is asked as well, in child processes, ``seconds`` at most for each question.
 
     Raises:
         RequestError: an id in ``select`` or ``ignore`` is none.
@@ -52,6 +58,10 @@ def doctor(
     context = Context(described, machine, catalog)
     findings = [finding for one in chosen for finding in _findings(one, context)]
     findings = [finding for finding in findings if not _matches(finding.id, ignore)]
+    if deep:
+        asked = _chosen(DEEP_CHECKS, select, ignore)
+        findings += _asked(asked, context, findings, progress or Silent(), seconds)
+        chosen += asked
     return Diagnosis(
         prefix=described.prefix,
         python=described.interpreter.version,
@@ -66,8 +76,8 @@ def doctor(
 
 
 def every_check() -> tuple[Check, ...]:
-    """Give all checks, those of a fleet and the one that stands for those that could not be done, by id."""
-    return tuple(sorted((CRASHED, *CHECKS, *FLEET_CHECKS), key=lambda one: one.id))
+    """Give all checks by id: those of --deep and of a fleet too, and the one for what could not be done."""
+    return tuple(sorted((CRASHED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS), key=lambda one: one.id))
 
 
 def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[Check] = CHECKS) -> None:
@@ -76,7 +86,7 @@ def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[
     Raises:
         RequestError: there is such a one.
     """
-    known = (CRASHED, *checks, *FLEET_CHECKS)
+    known = (CRASHED, *checks, *DEEP_CHECKS, *FLEET_CHECKS)
     unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
     if unknown:
         raise RequestError(f"no check has the id {', '.join(unknown)}", remedy="mmsetup explain  # lists all")
@@ -101,6 +111,21 @@ def _findings(one: Check, context: Context) -> Iterator[Finding]:
         return
     for seen in observed:
         yield Finding(one.id, seen.severity, one.title, seen.message, seen.evidence, seen.remedy, seen.fix)
+
+
+def _asked(
+    asked: Sequence[Check], context: Context, findings: Sequence[Finding], progress: Progress, seconds: float
+) -> list[Finding]:
+    if not asked:
+        return []
+    # Only then: the static checks are done in the time that this import takes.
+    from mmsetup.doctor.deep.examine import examine  # noqa: PLC0415
+
+    try:
+        answered = examine(context, asked, findings, progress, seconds=seconds)
+    except Exception as error:  # noqa: BLE001 (what was found without asking is not lost)
+        return [_crashed(one, error) for one in asked[:1]]
+    return [finding for one in answered for finding in _findings(one, context)]
 
 
 def _crashed(one: Check, error: Exception) -> Finding:

@@ -1,0 +1,162 @@
+"""Where in compiled code a process stands still: read from /proc, without a debugger, while it is there.
+
+The payload leaves a process that met a fatal signal in ``pause``, called as the handler of that signal. Its
+stack still holds what the kernel put there for the first handler: the signal and the registers of the moment.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Place", "look"]
+
+_PROC = Path("/proc")
+_WORD = struct.calcsize("P")
+_STACK_BYTES = 64 << 10
+_CALLERS_BYTES = 16 << 10
+_MOST_CALLERS = 6
+_REGISTERS = {"x86_64": (-144, -136)}
+"""Where the stack pointer and the program counter lie in a signal frame, in bytes from the ``siginfo`` that
+is in it: ``struct rt_sigframe`` of arch/x86/include/asm/sigframe.h and ``struct sigcontext_64`` of
+arch/x86/include/uapi/asm/sigcontext.h."""
+_ANYBODYS = re.compile(
+    r"(libc|libm|libdl|libpthread|librt|ld-linux[\w.-]*|ld|libstdc\+\+|libgcc_s|libpython[\w.]*|\[vdso\])"
+    r"([.-][\w.-]*)?|(python|pypy)[\d.]*"
+)
+"""Files whose code is called by everybody: the C and C++ libraries, and Python itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stood: the compiled file, what it had called, and who had called it.
+
+    ``library`` is the file that the cause is looked for in: the innermost that is not the C or C++ library or
+    Python. ``innermost`` is the file of the instruction itself and its offset in it (``libc.so.6+0x9c0fc``),
+    empty where the address is in no file; ``callers`` are files with return addresses on the stack, innermost
+    first, of which some may be left over from earlier calls.
+    """
+
+    library: str
+    innermost: str
+    callers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    start: int
+    end: int
+    offset: int
+    executable: bool
+    path: str
+
+
+def look(pid: int, signum: int = 0) -> Place | None:
+    """Find where a process stands.
+
+    With ``signum`` it is one in the session of ``pid`` that met this signal and pauses in its handler;
+    without, it is ``pid`` itself, which was stopped. Nothing where that cannot be seen: the process is gone,
+    its memory may not be read, or the processor is one whose signal frames are not known here.
+    """
+    for candidate in _session(pid) if signum else [pid]:
+        found = _look(candidate, signum)
+        if found is not None:
+            return found
+    return None
+
+
+def _look(pid: int, signum: int) -> Place | None:
+    try:
+        mappings = _mappings(pid)
+        with (_PROC / str(pid) / "mem").open("rb", buffering=0) as memory:
+            for task in sorted((_PROC / str(pid) / "task").iterdir()):
+                fields = (task / "syscall").read_text(encoding="ascii").split()
+                if len(fields) < 3:  # noqa: PLR2004 ("running", else the stack pointer and the counter are last)
+                    continue
+                stack, counter = int(fields[-2], 16), int(fields[-1], 16)
+                if signum:
+                    registers = _at_signal(
+                        _read(memory.fileno(), mappings, stack, _STACK_BYTES), signum, mappings
+                    )
+                    if registers is None:
+                        continue
+                    stack, counter = registers
+                return _place(counter, _read(memory.fileno(), mappings, stack, _CALLERS_BYTES), mappings)
+    except (OSError, ValueError, OverflowError):
+        return None
+    return None
+
+
+def _session(pid: int) -> list[int]:
+    """Give a process and those that it started; a worker that dies is as good as the process itself."""
+    found = [pid]
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and int(entry.name) != pid:
+            try:
+                after_name = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            except OSError:
+                continue
+            if int(after_name.split()[3]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def _mappings(pid: int) -> list[_Mapping]:
+    found = []
+    for line in (_PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        fields = line.split(maxsplit=5)
+        start, _, end = fields[0].partition("-")
+        path = fields[5] if len(fields) > 5 else ""  # noqa: PLR2004 (the sixth field is the path)
+        found.append(_Mapping(int(start, 16), int(end, 16), int(fields[2], 16), "x" in fields[1], path))
+    return found
+
+
+def _holding(mappings: list[_Mapping], address: int) -> _Mapping | None:
+    return next((one for one in mappings if one.start <= address < one.end), None)
+
+
+def _read(memory: int, mappings: list[_Mapping], address: int, most: int) -> bytes:
+    held = _holding(mappings, address)
+    return b"" if held is None else os.pread(memory, min(most, held.end - address), address)
+
+
+def _at_signal(stack: bytes, signum: int, mappings: list[_Mapping]) -> tuple[int, int] | None:
+    """Find where the signal came on a stack: the stack pointer and the program counter of that moment.
+
+    Of the signal frames the innermost is that of ``raise``, with which the first handler called the second.
+    """
+    registers = _REGISTERS.get(platform.machine())
+    found: list[tuple[int, int]] = []
+    for at in range(0, len(stack) - 12 + 1, _WORD):
+        number, error, code = struct.unpack_from("<iii", stack, at)
+        # Linux never sets si_errno; si_code is small, and 0x80 where the kernel itself sent the signal.
+        if registers is None or number != signum or error or not -10 < code <= 0x80:  # noqa: PLR2004
+            continue
+        if at + registers[0] < 0:
+            continue
+        pointer, counter = (struct.unpack_from("<Q", stack, at + offset)[0] for offset in registers)
+        if _holding(mappings, pointer) is not None:
+            found.append((pointer, counter))
+    return found[:2][-1] if found else None
+
+
+def _place(counter: int, stack: bytes, mappings: list[_Mapping]) -> Place | None:
+    within = _holding(mappings, counter)
+    code = [one for one in mappings if one.executable and one.path]
+    innermost = within.path if within is not None and within.executable else ""
+    callers: list[str] = []
+    for (word,) in struct.iter_unpack("P", stack[: len(stack) // _WORD * _WORD]):
+        held = _holding(code, word)
+        if held is not None and held.path not in callers[-1:]:
+            callers.append(held.path)
+    seen = [one for one in (innermost, *callers) if one]
+    if within is None and not seen:
+        return None
+    library = next((one for one in seen if not _ANYBODYS.fullmatch(Path(one).name)), "")
+    offset = f"+{counter - within.start + within.offset:#x}" if within is not None and innermost else ""
+    told = tuple(dict.fromkeys(one for one in callers if one != innermost))
+    return Place(library or (seen[0] if seen else ""), f"{innermost}{offset}", told[:_MOST_CALLERS])
