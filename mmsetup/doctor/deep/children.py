@@ -191,7 +191,7 @@ class _Asking:
         if hearing.fatal and not child.dying_since:
             child.dying_since = now
         if child.dying_since and now - child.dying_since >= _DUMP_SECONDS:
-            child.place = postmortem.look(child.process.pid, int(signal.Signals[hearing.fatal]))
+            child.place = postmortem.look(child.process.pid, died=True)
             return self._conclude(child)
         if now - child.since >= self._target.seconds + _LATE_SECONDS:
             self._look_at_late(child)
@@ -206,7 +206,7 @@ class _Asking:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             time.sleep(_TICK_SECONDS)
-            child.place = postmortem.look(pid)
+            child.place = postmortem.look(pid, died=False)
             if not child.hearing.greeted:
                 # Nothing of the payload was there to watch the time: this is what makes Python write frames.
                 os.kill(pid, signal.SIGABRT)

@@ -12,7 +12,7 @@ from mmsetup.doctor.model import SEVERITIES, Finding
 
 __all__ = ["explanation"]
 
-_NO_CAUSE = ("MM001", "MM6", "MM70")
+_NO_CAUSE = ("MM001", "MM6", "MM21")
 """What tells of no fault in what is installed: it did not run, it differs, it could not be compiled."""
 _NAMED = (
     re.compile(r"No module named '([\w.]+)'"),

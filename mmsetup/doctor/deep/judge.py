@@ -163,7 +163,8 @@ def _evidence(failure: Failure) -> tuple[str, ...]:
         lines.append(f"raised from {_short(failure.root)}")
     place = failure.place
     if place is not None:
-        lines.append(f"in {place.innermost or place.library or 'no file: a call of a wrong address'}")
+        nowhere = "" if failure.kind == "exit" else "at an address that is in no file, below "
+        lines.append(f"in {place.innermost}" if place.innermost else f"{nowhere or 'in '}{place.library}")
         if place.callers:
             lines.append(f"on the stack: {', '.join(map(_tail, place.callers))}")
     elif failure.kind == "signal":

@@ -20,10 +20,12 @@ _WORD = struct.calcsize("P")
 _STACK_BYTES = 64 << 10
 _CALLERS_BYTES = 16 << 10
 _MOST_CALLERS = 6
-_REGISTERS = {"x86_64": (-144, -136)}
-"""Where the stack pointer and the program counter lie in a signal frame, in bytes from the ``siginfo`` that
-is in it: ``struct rt_sigframe`` of arch/x86/include/asm/sigframe.h and ``struct sigcontext_64`` of
-arch/x86/include/uapi/asm/sigcontext.h."""
+_KNOWN_PROCESSORS = frozenset({"x86_64"})
+_SEGMENTS = 0x002B_0000_0000_0033
+_MOST_FLAGS = 1 << 22
+"""How a signal frame is found on a stack, as it has no mark: by the code and stack segments of a 64-bit
+program (``cs`` and ``ss`` in ``struct sigcontext_64``, arch/x86/include/uapi/asm/sigcontext.h), before which
+lie the flags, the program counter and the stack pointer."""
 _ANYBODYS = re.compile(
     r"(libc|libm|libdl|libpthread|librt|ld-linux[\w.-]*|ld|libstdc\+\+|libgcc_s|libpython[\w.]*|\[vdso\])"
     r"([.-][\w.-]*)?|(python|pypy)[\d.]*"
@@ -55,21 +57,21 @@ class _Mapping:
     path: str
 
 
-def look(pid: int, signum: int = 0) -> Place | None:
+def look(pid: int, *, died: bool) -> Place | None:
     """Find where a process stands.
 
-    With ``signum`` it is one in the session of ``pid`` that met this signal and pauses in its handler;
+    With ``died`` it is one in the session of ``pid`` that met a fatal signal and pauses in its handler;
     without, it is ``pid`` itself, which was stopped. Nothing where that cannot be seen: the process is gone,
     its memory may not be read, or the processor is one whose signal frames are not known here.
     """
-    for candidate in _session(pid) if signum else [pid]:
-        found = _look(candidate, signum)
+    for candidate in _session(pid) if died else [pid]:
+        found = _look(candidate, died=died)
         if found is not None:
             return found
     return None
 
 
-def _look(pid: int, signum: int) -> Place | None:
+def _look(pid: int, *, died: bool) -> Place | None:
     try:
         mappings = _mappings(pid)
         with (_PROC / str(pid) / "mem").open("rb", buffering=0) as memory:
@@ -78,10 +80,8 @@ def _look(pid: int, signum: int) -> Place | None:
                 if len(fields) < 3:  # noqa: PLR2004 ("running", else the stack pointer and the counter are last)
                     continue
                 stack, counter = int(fields[-2], 16), int(fields[-1], 16)
-                if signum:
-                    registers = _at_signal(
-                        _read(memory.fileno(), mappings, stack, _STACK_BYTES), signum, mappings
-                    )
+                if died:
+                    registers = _at_signal(_read(memory.fileno(), mappings, stack, _STACK_BYTES), mappings)
                     if registers is None:
                         continue
                     stack, counter = registers
@@ -124,22 +124,18 @@ def _read(memory: int, mappings: list[_Mapping], address: int, most: int) -> byt
     return b"" if held is None else os.pread(memory, min(most, held.end - address), address)
 
 
-def _at_signal(stack: bytes, signum: int, mappings: list[_Mapping]) -> tuple[int, int] | None:
+def _at_signal(stack: bytes, mappings: list[_Mapping]) -> tuple[int, int] | None:
     """Find where the signal came on a stack: the stack pointer and the program counter of that moment.
 
     Of the signal frames the innermost is that of ``raise``, with which the first handler called the second.
     """
-    registers = _REGISTERS.get(platform.machine())
+    if platform.machine() not in _KNOWN_PROCESSORS:
+        return None
+    words = [word for (word,) in struct.iter_unpack("<Q", stack[: len(stack) // _WORD * _WORD])]
     found: list[tuple[int, int]] = []
-    for at in range(0, len(stack) - 12 + 1, _WORD):
-        number, error, code = struct.unpack_from("<iii", stack, at)
-        # Linux never sets si_errno; si_code is small, and 0x80 where the kernel itself sent the signal.
-        if registers is None or number != signum or error or not -10 < code <= 0x80:  # noqa: PLR2004
-            continue
-        if at + registers[0] < 0:
-            continue
-        pointer, counter = (struct.unpack_from("<Q", stack, at + offset)[0] for offset in registers)
-        if _holding(mappings, pointer) is not None:
+    for at in range(3, len(words)):
+        pointer, counter, flags = words[at - 3 : at]
+        if words[at] == _SEGMENTS and flags < _MOST_FLAGS and _holding(mappings, pointer) is not None:
             found.append((pointer, counter))
     return found[:2][-1] if found else None
 

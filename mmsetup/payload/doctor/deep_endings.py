@@ -1,6 +1,7 @@
 """What is told when a question does not come to its answer: an exception, a call of exit, a fatal signal."""
 
 import faulthandler
+import importlib
 import inspect
 import os
 import signal
@@ -11,6 +12,7 @@ __all__ = ["prepare", "told"]
 
 _FATAL = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 _OWN = os.path.dirname(os.path.abspath(__file__))
+_IMPORTLIB = os.path.dirname(importlib.__file__)
 _MOST_FRAMES = 12
 _kept = []
 
@@ -59,7 +61,7 @@ def told(error):
 
 def _worded(frames):
     """Word frames as ``file:line in function``, without those of the import system and of the payload."""
-    foreign = [one for one in frames if not one[0].startswith("<frozen") and not one[0].startswith(_OWN)]
+    foreign = [one for one in frames if not one[0].startswith(("<frozen", _OWN, _IMPORTLIB))]
     return ["%s:%d in %s" % one for one in reversed(foreign or frames)][:_MOST_FRAMES]
 
 
