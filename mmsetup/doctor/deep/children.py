@@ -93,7 +93,7 @@ class _Asking:
     def run(self, waiting: list[Sequence[Question]]) -> list[Answer]:
         # The first has no question: it alone tells what the interpreter itself prints when it starts.
         self._start(waiting.pop(0))
-        while waiting or self._running:
+        while (waiting or self._running) and not self._does_not_start:
             while waiting and len(self._running) < self._target.side_by_side and self._has_started:
                 self._start(self._without_hanging(waiting.pop(0)))
             self._read(_TICK_SECONDS)
@@ -102,8 +102,6 @@ class _Asking:
                 if left is not None:
                     self._running.remove(child)
                     waiting[:0] = [left] if left else []
-            if any(answer.question == START and answer.failure for answer in self._answers):
-                break
         return self._answers
 
     def close(self) -> None:
@@ -115,6 +113,10 @@ class _Asking:
     @property
     def _has_started(self) -> bool:
         return any(answer.question == START for answer in self._answers)
+
+    @property
+    def _does_not_start(self) -> bool:
+        return any(answer.question == START and answer.failure for answer in self._answers)
 
     def _without_hanging(self, lane: Sequence[Question]) -> list[Question]:
         kept = []
