@@ -30,8 +30,9 @@ START = "start"
 """The name of the question whether the interpreter starts, which every child answers first."""
 _PAYLOAD = Path(mmsetup.payload.__file__).parent / "doctor"
 _TICK_SECONDS = 0.05
-_DUMP_SECONDS = 0.3
-"""How long faulthandler may take to write its frames after its first line."""
+_DUMP_SECONDS = 3.0
+"""How long faulthandler may take to write its frames, where it cannot be seen that it is done."""
+_FRAMES_SECONDS = 0.5
 _LATE_SECONDS = 1.5
 """How long after its limit a question is ended: by then the frames of the hang are written."""
 
@@ -192,9 +193,10 @@ class _Asking:
             return self._conclude(child)
         if hearing.fatal and not child.dying_since:
             child.dying_since = now
-        if child.dying_since and now - child.dying_since >= _DUMP_SECONDS:
+        if child.dying_since:
             child.place = postmortem.look(child.process.pid, died=True)
-            return self._conclude(child)
+            if child.place is not None or now - child.dying_since >= _DUMP_SECONDS:
+                return self._conclude(child)
         if now - child.since >= self._target.seconds + _LATE_SECONDS:
             self._look_at_late(child)
             return self._conclude(child)
@@ -213,7 +215,7 @@ class _Asking:
                 # Nothing of the payload was there to watch the time: this is what makes Python write frames.
                 os.kill(pid, signal.SIGABRT)
                 os.kill(pid, signal.SIGCONT)
-                time.sleep(_DUMP_SECONDS)
+                time.sleep(_FRAMES_SECONDS)
 
     def _conclude(self, child: _Child) -> Sequence[Question]:
         """End a child, keep its answers, and give the questions that are left."""

@@ -20,6 +20,9 @@ __all__ = ["examine"]
 _CHILD_BYTES = 1 << 30
 """What a child takes that imports a torch with CUDA and trains nothing, with its workers."""
 _MOST_CHILDREN = 8
+_LONGEST_TEMPORARY = 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx")
+"""The socket by which workers hand over tensors lies in TMPDIR, and its path has a limit (man 7 unix): where
+the user's folder is short enough, that of the children must not be too long."""
 _RELATIVE = ("PYTHONPATH", "LD_LIBRARY_PATH")
 
 
@@ -60,8 +63,6 @@ def _variables(context: Context, scratch: Path) -> Mapping[str, str]:
     The children run in another folder than the user: what is relative there is made absolute. Where a
     variable is only a default, the user's own stays.
     """
-    temporary = scratch / "tmp"
-    temporary.mkdir()
     variables = dict(context.variables)
     for name in _RELATIVE:
         if variables.get(name) and context.current is not None:
@@ -75,9 +76,12 @@ def _variables(context: Context, scratch: Path) -> Mapping[str, str]:
         "MPLCONFIGDIR": str(scratch / "matplotlib"),
         "XDG_CACHE_HOME": str(scratch / "cache"),
         "TORCH_HOME": str(scratch / "torch"),
-        "TMPDIR": str(temporary),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    temporary = scratch / "tmp"
+    if len(str(temporary)) < _LONGEST_TEMPORARY:
+        temporary.mkdir()
+        kept["TMPDIR"] = str(temporary)
     return {**defaults, **variables, **kept}
 
 

@@ -20,7 +20,8 @@ _WORD = struct.calcsize("P")
 _STACK_BYTES = 64 << 10
 _CALLERS_BYTES = 16 << 10
 _MOST_CALLERS = 6
-_KNOWN_PROCESSORS = frozenset({"x86_64"})
+_PAUSE = {"x86_64": "34"}
+"""The number of the system call in which the payload lets a process wait: arch/x86/entry/syscalls."""
 _SEGMENTS = 0x002B_0000_0000_0033
 _MOST_FLAGS = 1 << 22
 """How a signal frame is found on a stack, as it has no mark: by the code and stack segments of a 64-bit
@@ -80,6 +81,8 @@ def _look(pid: int, *, died: bool) -> Place | None:
                 if len(fields) < 3:  # noqa: PLR2004 ("running", else the stack pointer and the counter are last)
                     continue
                 stack, counter = int(fields[-2], 16), int(fields[-1], 16)
+                if died and fields[0] != _PAUSE.get(platform.machine()):
+                    continue
                 if died:
                     registers = _at_signal(_read(memory.fileno(), mappings, stack, _STACK_BYTES), mappings)
                     if registers is None:
@@ -129,8 +132,6 @@ def _at_signal(stack: bytes, mappings: list[_Mapping]) -> tuple[int, int] | None
 
     Of the signal frames the innermost is that of ``raise``, with which the first handler called the second.
     """
-    if platform.machine() not in _KNOWN_PROCESSORS:
-        return None
     words = [word for (word,) in struct.iter_unpack("<Q", stack[: len(stack) // _WORD * _WORD])]
     found: list[tuple[int, int]] = []
     for at in range(3, len(words)):
