@@ -106,7 +106,7 @@ DEEP_CHECKS: tuple[Check, ...] = (
         "MM725",
         "Workers of a DataLoader cannot hand over tensors",
         "There is too little shared memory (a container has 64 MB unless told otherwise), too few open "
-        "files are allowed, or workers die or wait.",
+        "files are allowed, the name of TMPDIR is too long for a socket in it, or workers die or wait.",
         "A DataLoader with two workers and four batches of four images of 512 by 512: 50 MB.",
         "docker run --shm-size=8g (or --ipc=host); ulimit -n for open files.",
     ),

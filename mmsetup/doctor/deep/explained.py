@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from mmsetup.doctor.deep.answers import Failure
+from mmsetup.doctor.deep.questions import BASE
 from mmsetup.doctor.model import SEVERITIES, Finding
 
 __all__ = ["explanation"]
@@ -66,6 +68,8 @@ def explanation(failure: Failure, findings: Sequence[Finding]) -> Finding | None
         told = "\n".join((one.message, *one.evidence))
         if any(_is_in(subject, told) for subject in subjects):
             return one
+        if any(re.search(rf"{re.escape(folder)}(?![\w/.])", told) for folder in _packages(failure.file)):
+            return one
         for sign, ids, word in _SIGNS:
             if (
                 one.id.startswith(tuple(ids.split()))
@@ -90,6 +94,13 @@ def _subjects(text: str, library: str, file: str) -> Iterator[str]:
         yield library
     if file:
         yield file
+
+
+def _packages(file: str) -> Iterator[str]:
+    """Give the folder of the package of the stack that a file lies in, wherever that is."""
+    for folder in Path(file).parents:
+        if folder.name in BASE or folder.name.startswith("mm"):
+            yield str(folder)
 
 
 def _is_in(subject: str, told: str) -> bool:

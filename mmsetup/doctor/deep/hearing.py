@@ -26,7 +26,9 @@ _TIMEOUT = re.compile(r"Timeout \([\d:.]+\)!")
 _THREAD = re.compile(r"(Current t|T)hread 0x[0-9a-f]+.* \(most recent call first\):")
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)')
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
-_NOT_THEIRS = re.compile(r"<frozen |.*/importlib/__init__\.py$|.*/payload/doctor/(deep_\w+|__main__)\.py$")
+_NOT_THEIRS = re.compile(
+    r"<frozen |.*/(importlib/__init__|runpy)\.py$|.*/payload/doctor/(deep_\w+|__main__)\.py$"
+)
 _LAST_LINES = 6
 _MOST_FRAMES = 12
 _MOST_LINES = 2000
@@ -75,7 +77,9 @@ class Hearing:
             self.greeted = True
         elif name == "ask":
             self.current = event["question"]
-            self._errors.clear()
+            # The two streams are read apart: what a process wrote as it died may be here before this.
+            if not self.fatal:
+                self._errors.clear()
         elif name == "exiting":
             self.exiting = event
         elif name == "end":

@@ -24,6 +24,11 @@ _AT_START = (
     "Error processing line",
     "Fatal Python error",
 )
+_REMEDIES = (
+    ("AF_UNIX path too long", "TMPDIR=/tmp  # or another folder whose name is short"),
+    ("Too many open files", "ulimit -n 4096"),
+)
+"""What mends a failure whose own words name the cause."""
 _NOT_EVERYBODYS = ("MM726",)
 """Checks of what only part of the users need: they warn."""
 
@@ -151,7 +156,8 @@ def _ending(failure: Failure) -> str:
     place = failure.place
     where = f" in {_tail(place.library)}" if place is not None and place.library else ""
     if failure.kind == "hang":
-        return f"{failure.what}{where}"
+        # Whatever waits, waits in the C library.
+        return f"{failure.what}{where if place is not None and not place.is_anybodys else ''}"
     if failure.kind == "exit":
         return f"the process ended with {failure.what}{where}"
     return f"the process was killed by {failure.what}{where}"
@@ -179,6 +185,10 @@ def _remedy(question: Question, failure: Failure, context: Context) -> str:
     """Word what to do where no finding explains a failure."""
     if failure.kind == "signal" and failure.what == "SIGKILL":
         return "free memory or raise the limit of the container: nothing but the system kills by SIGKILL"
+    said = "\n".join((failure.what, *failure.last_lines))
+    told = next((remedy for sign, remedy in _REMEDIES if sign in said), "")
+    if told:
+        return told
     fixed = {
         "MM725": "docker run --shm-size=8g, or --ipc=host",
         "MM726": "GLOO_SOCKET_IFNAME=lo  # or the interface that reaches this host",

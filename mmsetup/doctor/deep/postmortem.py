@@ -48,6 +48,11 @@ class Place:
     innermost: str
     callers: tuple[str, ...]
 
+    @property
+    def is_anybodys(self) -> bool:
+        """Tell whether nothing but the C and C++ libraries and Python was seen."""
+        return _ANYBODYS.fullmatch(Path(self.library).name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:

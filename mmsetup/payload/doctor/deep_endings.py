@@ -4,6 +4,7 @@ import faulthandler
 import importlib
 import inspect
 import os
+import runpy
 import signal
 import sys
 import traceback
@@ -12,7 +13,7 @@ __all__ = ["prepare", "told"]
 
 _FATAL = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 _OWN = os.path.dirname(os.path.abspath(__file__))
-_IMPORTLIB = os.path.dirname(importlib.__file__)
+_OF_IMPORTING = (os.path.dirname(importlib.__file__), runpy.__file__)
 _MOST_FRAMES = 12
 _kept = []
 
@@ -61,7 +62,7 @@ def told(error):
 
 def _worded(frames):
     """Word frames as ``file:line in function``, without those of the import system and of the payload."""
-    foreign = [one for one in frames if not one[0].startswith(("<frozen", _OWN, _IMPORTLIB))]
+    foreign = [one for one in frames if not one[0].startswith(("<frozen", _OWN, *_OF_IMPORTING))]
     return ["%s:%d in %s" % one for one in reversed(foreign or frames)][:_MOST_FRAMES]
 
 

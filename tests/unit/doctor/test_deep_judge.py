@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mmsetup.doctor.context import Context
@@ -79,8 +81,6 @@ def test_only_what_concerns_the_chosen_checks_is_asked(context):
 
 
 def test_gpus_are_asked_one_by_one_unless_they_are_pretended(site, with_gpu, catalog):
-    from dataclasses import replace
-
     machine = with_gpu("sm_86")
     machine = replace(machine, gpus=(machine.gpus[0], replace(machine.gpus[0], index=1)))
     context = Context(environment(site.prefix), machine, catalog)
@@ -152,12 +152,25 @@ def test_the_killing_of_the_system_is_about_memory(judged):
     assert one.remedy.startswith("free memory")
 
 
+@pytest.mark.parametrize(
+    ("line", "remedy"), [("OSError: AF_UNIX path too long", "TMPDIR"), ("Too many open files", "ulimit")]
+)
+def test_words_that_name_the_cause_name_the_remedy(judged, line, remedy):
+    ((_, one),) = judged({"loader": Failure("hang", "it was not done after 60 s", last_lines=(line,))})
+    assert one.remedy.startswith(remedy)
+
+
 def test_a_hang_takes_what_was_not_asked_with_it(judged):
     hang = Failure("hang", "it was not done after 60 s", frames=("/x/lock.py:3 in wait",))
     unasked = Answer("import mmseg", "unasked", reason="importing mmcv does not come to an end")
     ((number, one),) = judged({"import mmcv": hang, "import mmseg": unasked})
     assert (number, one.message) == ("MM714", "importing mmcv: it was not done after 60 s")
     assert one.evidence == ("at /x/lock.py:3 in wait", "fails for the same reason: importing mmseg")
+    ((_, one),) = judged({"import mmcv": replace(hang, place=IN_EXT)})
+    assert one.message.endswith("in mmcv/_ext.cpython-310-x86_64-linux-gnu.so")
+    waits = Place("/usr/lib/libc.so.6", "/usr/lib/libc.so.6+0x10", ())
+    ((_, one),) = judged({"import mmcv": replace(hang, place=waits)})
+    assert one.message == "importing mmcv: it was not done after 60 s"
     ((number, _),) = judged({"loader": hang})
     assert number == "MM725"
 
@@ -225,6 +238,7 @@ STATIC = [
     finding("MM112", "mmsegmentation imports ftfy, which is not installed"),
     finding("MM204", "mmcv/_ext needs 3 name(s)", EXT, "missing: _ZN3c10abc"),
     finding("MM402", "yapf 0.43.0 is outside <0.40.2: FormatCode"),
+    finding("MM131", "PYTHONPATH (/other) comes first", "mmcv: /other/mmcv has no compiled _ext"),
     finding("MM501", "cv2 needs libGL.so.1, which is nowhere"),
     finding("MM601", "3 distribution(s) are not as recorded", "addict 1 is gone"),
     finding("MM511", "there is little shared memory", severity="warning"),
@@ -246,6 +260,8 @@ STATIC = [
         (raised("ModuleNotFoundError: No module named 'regex'"), ""),
         (raised("ModuleNotFoundError: No module named 'add'"), ""),
         (raised("KeyError: 'x'", "/env/mmseg/y.py:1 in z"), ""),
+        (raised("KeyError: 'x'", "/other/mmcv/utils/y.py:1 in z"), "MM131"),
+        (raised("KeyError: 'x'", "/other/mmcv2/y.py:1 in z"), ""),
     ],
 )
 def test_which_finding_explains_a_failure(failure, number):
@@ -280,6 +296,16 @@ def test_frames_are_those_of_the_thread_that_died():
     assert hearing.fatal == "SIGABRT"
     assert hearing.frames == ("/a/deep.py:3 in dies",)
     assert hearing.last_lines == ("terminate called",)
+
+
+def test_a_dump_that_comes_before_the_question_is_kept():
+    hearing = heard(
+        "Fatal Python error: Aborted",
+        "Current thread 0x00007f5d29bdcb81 (most recent call first):",
+        '  File "/a/deep.py", line 3 in dies',
+    )
+    hearing.take("stdout", '{"event": "ask", "question": "import y"}')
+    assert hearing.frames == ("/a/deep.py:3 in dies",)
 
 
 def test_frames_of_a_hang_are_those_of_the_main_thread():
