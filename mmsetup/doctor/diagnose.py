@@ -53,6 +53,7 @@ def doctor(
         RequestError: an id in ``select`` or ``ignore`` is none.
         TargetError: there is no environment at the path that was given.
     """
+    check_ids(select, ignore, checks=checks)
     chosen = _chosen(checks, select, ignore)
     described = look_at(environment) if isinstance(environment, Path) else environment
     context = Context(described, machine, catalog)
@@ -93,7 +94,6 @@ def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[
 
 
 def _chosen(checks: Sequence[Check], select: Sequence[str], ignore: Sequence[str]) -> list[Check]:
-    check_ids(select, ignore, checks=checks)
     return [
         one for one in checks if (not select or _matches(one.id, select)) and not _matches(one.id, ignore)
     ]
