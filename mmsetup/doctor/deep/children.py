@@ -39,16 +39,17 @@ _LATE_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked and how: the interpreter, its variables, a folder to write to, and the limits.
+    """What is asked and how: the interpreter, its variables, folders to write to, and the limits.
 
-    ``framework`` is what holds configs and checkpoints, ``bytecode`` the folder for what is compiled (none:
-    nothing is kept), ``seconds`` how long one question may take, ``side_by_side`` how many children there may
-    be at once.
+    ``sockets`` is the folder in which workers of a loader meet, ``framework`` what holds configs and
+    checkpoints, ``bytecode`` the folder for what is compiled (none: nothing is kept), ``seconds`` how long
+    one question may take, ``side_by_side`` how many children there may be at once.
     """
 
     python: Path
     variables: Mapping[str, str]
     scratch: Path
+    sockets: Path
     framework: str
     bytecode: str
     threads: int
@@ -145,6 +146,7 @@ class _Asking:
             "framework": target.framework,
             "bytecode": target.bytecode,
             "scratch": str(scratch),
+            "sockets": str(target.sockets),
         }
         job.write_text(json.dumps(document), encoding="utf-8")
         try:

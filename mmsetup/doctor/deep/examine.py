@@ -20,9 +20,9 @@ __all__ = ["examine"]
 _CHILD_BYTES = 1 << 30
 """What a child takes that imports a torch with CUDA and trains nothing, with its workers."""
 _MOST_CHILDREN = 8
-_LONGEST_TEMPORARY = 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx")
-"""The socket by which workers hand over tensors lies in TMPDIR, and its path has a limit (man 7 unix): where
-the user's folder is short enough, that of the children must not be too long."""
+_OF_WORKERS = "pymp-"
+"""How multiprocessing begins the name of the folder for its sockets. Their paths have a limit (man 7 unix):
+it lies where it would for the user, and its name is as long."""
 _RELATIVE = ("PYTHONPATH", "LD_LIBRARY_PATH")
 
 
@@ -41,11 +41,15 @@ def examine(
     asked = lanes(context, {one.id for one in chosen})
     machine = context.machine
     room = machine.memory.available_bytes // _CHILD_BYTES
-    with tempfile.TemporaryDirectory(prefix="mmsetup-doctor-", ignore_cleanup_errors=True) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="mmsetup-doctor-", ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryDirectory(prefix=_OF_WORKERS, ignore_cleanup_errors=True) as sockets,
+    ):
         target = Target(
             python=context.environment.interpreter.path,
             variables=_variables(context, Path(scratch)),
             scratch=Path(scratch),
+            sockets=Path(sockets),
             framework=framework(context),
             bytecode=_bytecode(context, Path(scratch)),
             threads=1,
@@ -70,6 +74,8 @@ def _variables(context: Context, scratch: Path) -> Mapping[str, str]:
             variables[name] = os.pathsep.join(
                 str(here / place) for place in variables[name].split(os.pathsep)
             )
+    temporary = scratch / "tmp"
+    temporary.mkdir()
     # Threads that spin while they wait make a busy machine many times slower.
     defaults = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "Agg"}
     kept = {
@@ -77,11 +83,8 @@ def _variables(context: Context, scratch: Path) -> Mapping[str, str]:
         "XDG_CACHE_HOME": str(scratch / "cache"),
         "TORCH_HOME": str(scratch / "torch"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(temporary),
     }
-    temporary = scratch / "tmp"
-    if len(str(temporary)) < _LONGEST_TEMPORARY:
-        temporary.mkdir()
-        kept["TMPDIR"] = str(temporary)
     return {**defaults, **variables, **kept}
 
 

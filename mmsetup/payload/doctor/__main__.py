@@ -3,7 +3,8 @@
 Started as ``python -X faulthandler <this folder> <job file>``. The job is a JSON object: ``questions`` (each
 an object with a ``name``, a ``kind`` and what that kind wants), ``limit`` (seconds that one may take),
 ``threads``, ``framework`` (``mmcv`` or ``mmengine``: who holds configs and checkpoints), ``bytecode`` (a
-folder for what is compiled, or nothing: it is not kept) and ``scratch`` (a folder to write to).
+folder for what is compiled, or nothing: it is not kept), ``scratch`` (a folder to write to) and ``sockets``
+(one that workers meet in).
 
 This measures and does not judge: that is the parent's. What ends the process is for the parent as well: what
 is left here for it are the frames on standard error and a process that stands still.

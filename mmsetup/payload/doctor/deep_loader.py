@@ -1,5 +1,7 @@
 """Let two workers hand over batches of the size that segmentation trains on, through shared memory."""
 
+import multiprocessing
+
 import torch
 from deep_questions import WrongAnswerError
 
@@ -17,8 +19,14 @@ class _Pictures(torch.utils.data.Dataset):
         return torch.full((3, _SIDE, _SIDE), float(index))
 
 
-def load():
-    """Load all batches and hold them together; raise where they are not what the workers made."""
+def load(sockets):
+    """Load all batches and hold them together; raise where they are not what the workers made.
+
+    ``sockets`` is where multiprocessing puts its own; left to itself it makes a folder, which nobody removes
+    when this process is killed.
+    """
+    # What multiprocessing.util.get_temp_dir looks at, and what workers inherit.
+    multiprocessing.current_process()._config["tempdir"] = sockets  # noqa: SLF001
     batches = list(torch.utils.data.DataLoader(_Pictures(), batch_size=_BATCH, num_workers=2))
     seen = [int(picture[0, 0, 0]) for batch in batches for picture in batch]
     if seen != list(range(_PICTURES)):

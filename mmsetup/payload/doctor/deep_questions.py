@@ -89,10 +89,10 @@ def _checkpoint(_question, job):
     _agree("weights that were loaded", bool(torch.equal(model.weight, fresh.weight)), True)
 
 
-def _loader(_question, _job):
+def _loader(_question, job):
     import deep_loader
 
-    deep_loader.load()
+    deep_loader.load(job["sockets"])
 
 
 def _ranks(question, job):

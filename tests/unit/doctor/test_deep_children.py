@@ -50,6 +50,7 @@ def asked(tmp_path: Path):
                 **variables,
             },
             scratch=scratch,
+            sockets=scratch,
             framework="",
             bytecode="",
             threads=1,
@@ -234,7 +235,7 @@ def test_an_interpreter_that_hangs_at_its_start_tells_where(asked):
 
 
 def test_an_interpreter_that_is_none(tmp_path):
-    target = Target(tmp_path / "none", {}, tmp_path, "", "", 1, 5.0, 1)
+    target = Target(tmp_path / "none", {}, tmp_path, tmp_path, "", "", 1, 5.0, 1)
     (answer,) = ask(target, [[importing("good")]], Silent())
     assert "cannot start" in answer.failure.what
 
@@ -248,7 +249,15 @@ def test_nothing_runs_on_when_asking_is_interrupted(tmp_path):
             raise KeyboardInterrupt
 
     target = Target(
-        Path(sys.executable), {**os.environ, "PYTHONPATH": str(tmp_path)}, tmp_path, "", "", 1, 60.0, 2
+        Path(sys.executable),
+        {**os.environ, "PYTHONPATH": str(tmp_path)},
+        tmp_path,
+        tmp_path,
+        "",
+        "",
+        1,
+        60.0,
+        2,
     )
     with pytest.raises(KeyboardInterrupt):
         ask(target, [[importing("hangs")]], Interrupting())
