@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmsetup.farm import BuildJob
     from mmsetup.probe.machine import Machine
 
-__all__ = ["build_all", "jobs_of", "print_jobs"]
+__all__ = ["build_all", "jobs_of", "of_job", "print_jobs"]
 
 
 def jobs_of(path: Path, selectors: Selectors, catalog: Catalog, here: Machine) -> tuple[BuildJob, ...]:
@@ -44,7 +44,7 @@ def jobs_of(path: Path, selectors: Selectors, catalog: Catalog, here: Machine) -
     faults = []
     for number, job in enumerate(jobs):
         try:
-            request, _, _ = _of(job, selectors).resolved(catalog, here)
+            request, _, _ = of_job(job, selectors).resolved(catalog, here)
             settled(request, catalog)
             local_part(job.local_version or None, "", "")
         except (RequestError, InterpreterError) as fault:  # noqa: PERF203 (all faults are told at once)
@@ -56,7 +56,8 @@ def jobs_of(path: Path, selectors: Selectors, catalog: Catalog, here: Machine) -
     return jobs
 
 
-def _of(job: BuildJob, selectors: Selectors) -> Selectors:
+def of_job(job: BuildJob, selectors: Selectors) -> Selectors:
+    """Give the selectors of one job, with those that stand beside the file."""
     return replace(
         selectors,
         family=job.family,
@@ -68,6 +69,9 @@ def _of(job: BuildJob, selectors: Selectors) -> Selectors:
         without=list(job.without) or None,
         driver=job.driver,
         glibc=job.glibc,
+        ptx=job.ptx,
+        patch=list(job.patch) or None,
+        patches=None if job.patches else False,
         prebuilt=False,
     )
 
@@ -119,7 +123,7 @@ def build_all(
     with LiveProgress(errors) as progress:
 
         def make(job: BuildJob) -> BuiltWheel:
-            request, machine, _ = _of(job, selectors).resolved(catalog, here)
+            request, machine, _ = of_job(job, selectors).resolved(catalog, here)
             local = job.local_version or None
             return wheel_for(
                 request, machine, catalog, lock_file=None, output=None, progress=progress, local=local

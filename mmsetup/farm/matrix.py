@@ -27,7 +27,7 @@ class BuildJob:
     """What one build is asked for; what is empty is free.
 
     The fields are what the options of ``mmsetup build`` of that name take; ``wanted`` is the key and the
-    option ``with``, ``local_version`` is ``local-version``.
+    option ``with``, ``local_version`` is ``local-version``. ``patches`` is ``false`` for ``--no-patches``.
     """
 
     family: str = ""
@@ -39,20 +39,25 @@ class BuildJob:
     without: tuple[str, ...] = ()
     driver: str = ""
     glibc: str = ""
+    ptx: bool = False
+    patch: tuple[str, ...] = ()
+    patches: bool = True
     local_version: str = ""
 
     @property
-    def wishes(self) -> dict[str, str | tuple[str, ...]]:
+    def wishes(self) -> dict[str, str | bool | tuple[str, ...]]:
         """Give what is asked for, by the key of the file."""
-        values = {_key(field.name): getattr(self, field.name) for field in fields(self)}
-        return {key: value for key, value in values.items() if value}
+        asked = (one for one in fields(self) if getattr(self, one.name) != one.default)
+        return {_key(one.name): getattr(self, one.name) for one in asked}
 
     def __str__(self) -> str:
         told = [self.family or "the default family"]
         told += [f"Python {self.python}"] if self.python else []
         told += [" ".join(filter(None, ("torch", self.torch, self.cuda)))] if self.torch or self.cuda else []
         told += ["no GPU"] if self.gpu == ("none",) else self.gpu
-        told += [*self.wanted, *(f"without {name}" for name in self.without)]
+        told += ["PTX"] if self.ptx else []
+        told += [*self.wanted, *(f"without {name}" for name in self.without), *self.patch]
+        told += [] if self.patches else ["without patches"]
         told += [f"local version {self.local_version}"] if self.local_version else []
         return ", ".join(told)
 
@@ -88,6 +93,9 @@ def command_line(job: BuildJob, more: tuple[str, ...] = ()) -> str:
     """Give the command that does one job alone, quoted for a shell; ``more`` are further words of it."""
     words = ["mmsetup", "build"]
     for key, value in job.wishes.items():
+        if isinstance(value, bool):
+            words.append(f"--{key}" if value else f"--no-{key}")
+            continue
         for one in (value,) if isinstance(value, str) else value:
             # In one word, because a value may begin with a dash.
             words += [f"--{key}={one}"] if one.startswith("-") else [f"--{key}", one]
@@ -103,7 +111,7 @@ def _job(table: Mapping[str, Any]) -> tuple[BuildJob, list[str]]:
             near = difflib.get_close_matches(key, known, n=1)
             faults.append(f": there is no key {key!r}; {_near(near, list(known))}")
             continue
-        read = _text if known[key].default == "" else _texts
+        read = _READERS[type(known[key].default)]
         try:
             values[known[key].name] = read(value)
         except ValueError as reason:
@@ -139,6 +147,15 @@ def _texts(value: Any) -> tuple[str, ...]:
     if faults := list(_faults(value, _text)):
         raise ValueError(*faults)
     return tuple(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f" is {_kind(value)} and must be true or false")  # noqa: TRY004 (as in _text)
+    return value
+
+
+_READERS: Mapping[type, Callable[[Any], Any]] = {str: _text, tuple: _texts, bool: _yes_or_no}
 
 
 def _faults(values: list[Any], read: Callable[[Any], str]) -> Iterator[str]:

@@ -12,10 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mmsetup.build import BuiltWheel
+from mmsetup.catalog import load
 from mmsetup.cli import app
 from mmsetup.cli.arguments import Selectors
+from mmsetup.cli.matrix import jobs_of, of_job
 from mmsetup.errors import BuildError, MmsetupError
 from mmsetup.farm import BuildJob
+from mmsetup.probe import probe
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,19 @@ def test_a_job_a_line_and_each_is_a_command(call, jobs):
     assert "--without nonsense" in lone.err
 
 
+def test_a_job_is_asked_for_as_its_line_is(jobs):
+    jobs.write_text(
+        '[[build]]\nfamily = "mmcv"\nwith = ["mmcv==2.2.0"]\nptx = true\npatch = ["mmseg-admits-mmcv22"]\n'
+        'gpu = ["sm_90"]\npatches = false\n[[build]]\ntorch = "2.1.2"\n'
+    )
+    catalog, here = load(), probe()
+    (job, plain) = jobs_of(jobs, Selectors(), catalog, here)
+    asked, _, _ = of_job(job, Selectors()).resolved(catalog, here)
+    assert (asked.with_ptx, asked.patches, asked.may_patch) == (True, ("mmseg-admits-mmcv22",), False)
+    asked, _, _ = of_job(plain, Selectors()).resolved(catalog, here)
+    assert (asked.with_ptx, asked.patches, asked.may_patch) == (False, (), True)
+
+
 def test_the_matrix_of_a_ci_service(call, jobs):
     document = json.loads(call("build", "--matrix", jobs, "--jobs-list", "--json").out)
     assert list(document) == ["include"]
@@ -127,12 +143,12 @@ def test_jobs_that_make_no_sense_are_refused_before_the_first(call, jobs):
     jobs.write_text(
         '[[build]]\nfamily = "mmcv-ful"\n[[build]]\ntorch = "1.13.1"\n[[build]]\npython = "3.99"\n'
         '[[build]]\ntorch = "1.13.1"\ncuda = "cu999"\n[[build]]\ngpu = ["sm_1"]\n'
-        '[[build]]\ntorch = "1.13.1"\nlocal-version = "a b"\n'
+        '[[build]]\ntorch = "1.13.1"\nlocal-version = "a b"\n[[build]]\npatch = ["nonsense"]\n'
     )
     for words in ((), ("--jobs-list",)):
         done = call("build", "--matrix", jobs, *words)
         assert (done.code, done.out) == (2, "")
-        for number in (0, 2, 3, 4, 5):
+        for number in (0, 2, 3, 4, 5, 6):
             assert f"build[{number}]: " in done.err
         assert "build[1]" not in done.err
 

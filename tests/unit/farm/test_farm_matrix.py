@@ -34,6 +34,9 @@ def test_each_table_is_a_job(matrix):
         without = ["mmdet"]
         driver = "535.104.05"
         glibc = "2.31"
+        ptx = true
+        patch = ["mmseg-admits-mmcv22"]
+        patches = false
         local-version = "site.2"
 
         [[build]]
@@ -51,6 +54,9 @@ def test_each_table_is_a_job(matrix):
             without=("mmdet",),
             driver="535.104.05",
             glibc="2.31",
+            ptx=True,
+            patch=("mmseg-admits-mmcv22",),
+            patches=False,
             local_version="site.2",
         ),
         BuildJob(torch="2.8.0"),
@@ -75,11 +81,16 @@ def test_every_fault_is_told_at_once(matrix):
         torch = "2.8.0"
         [[build]]
         torch = "2.8.0"
+        [[build]]
+        ptx = "yes"
+        patches = 0
         """
     )
     with pytest.raises(RequestError, match=r"build\[0\]\.python is a number") as caught:
         read_matrix(path)
-    known = "family, python, torch, cuda, gpu, with, without, driver, glibc, local-version"
+    known = (
+        "family, python, torch, cuda, gpu, with, without, driver, glibc, ptx, patch, patches, local-version"
+    )
     assert caught.value.evidence == (
         "there is no key 'verbose'; a job is a table [[build]]",
         "build[0].python is a number and must be a text; put it in quotes",
@@ -92,6 +103,8 @@ def test_every_fault_is_told_at_once(matrix):
         "build[1].torch is ' ', which says nothing",
         "build[2] asks for nothing",
         "build[4] is the same as build[3]",
+        "build[5].ptx is a text and must be true or false",
+        "build[5].patches is a number and must be true or false",
     )
     assert caught.value.remedy == f"edit {path}"
 
@@ -127,6 +140,15 @@ def test_a_job_is_a_line_for_a_shell():
         "mmsetup build --family mmcv-full --python 3.10 --gpu 'RTX 4090' --gpu sm_86 --with mmcv-full==1.7.2 "
         "--no-prebuilt --output 'a folder'"
     )
+
+
+def test_what_is_on_or_off_is_an_option_without_a_value():
+    job = BuildJob(torch="2.8.0", ptx=True, patch=("mmseg-admits-mmcv22",), patches=False)
+    assert command_line(job) == (
+        "mmsetup build --torch 2.8.0 --ptx --patch mmseg-admits-mmcv22 --no-patches --no-prebuilt"
+    )
+    assert str(job) == "the default family, torch 2.8.0, PTX, mmseg-admits-mmcv22, without patches"
+    assert BuildJob(torch="2.8.0").wishes == {"torch": "2.8.0"}
 
 
 @pytest.mark.parametrize("text", ["-rf", "$(reboot)", "a;b", "`x`", "'", '"'])
