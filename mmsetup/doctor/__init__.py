@@ -3,6 +3,8 @@
 Nothing of the environment is imported: metadata, sources and ELF files are read, so that the answer is the
 same when the environment cannot even start. One file in :mod:`mmsetup.doctor.checks` is one family of checks;
 each check looks for one cause, whatever message that cause ends in, and says nothing when it cannot tell.
+:mod:`mmsetup.doctor.deep` asks as well, when told to: in child processes of the environment's own Python,
+with a time limit, so that what dies or hangs there is a finding.
 
 The doctrine of severity:
 
