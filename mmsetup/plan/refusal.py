@@ -165,7 +165,8 @@ def _fitting(less: list[tuple[str, Request]], base: Selection) -> Iterator[_Way]
         fit = _fit(base, replace(situation, request=other))
         if fit is not None and not _is_plain(fit, base):
             yield _Way(
-                f"without {option} this fits: {fit.words}", command_for(fit.request, situation.machine)
+                f"without {option} this fits: {fit.words}",
+                command_for(fit.request, situation.machine, instead_of=situation.request),
             )
 
 
@@ -314,8 +315,12 @@ def _fit(base: Selection, situation: Situation) -> _Fit | None:
     return None
 
 
-def command_for(request: Request, machine: Machine) -> str:
-    """Give the command that plans for a request, with what was said of another machine."""
+def command_for(request: Request, machine: Machine, *, instead_of: Request | None = None) -> str:
+    """Give the command that plans for a request, with what was said of another machine.
+
+    What the request allows and ``instead_of`` forbids is allowed by name: it may be the project's table that
+    forbids it, which leaving an option away does not change.
+    """
     words = ["mmsetup plan"]
     if request.family != DEFAULT_FAMILY:
         words += ["--family", request.family]
@@ -329,10 +334,15 @@ def command_for(request: Request, machine: Machine) -> str:
         ("--patch", request.patches),
     ):
         words += [word for value in values for word in (option, shlex.quote(value))]
+    before = instead_of or request
+    for option, is_allowed, was_allowed in (
+        ("build", request.may_build, before.may_build),
+        ("prebuilt", request.may_use_prebuilt, before.may_use_prebuilt),
+        ("patches", request.may_patch, before.may_patch),
+    ):
+        if not is_allowed or not was_allowed:
+            words.append(f"--{option}" if is_allowed else f"--no-{option}")
     for option, is_set in (
-        ("--no-build", not request.may_build),
-        ("--no-prebuilt", not request.may_use_prebuilt),
-        ("--no-patches", not request.may_patch),
         ("--offline", request.offline),
         ("--cuda-compat", request.forward_compatibility),
         ("--ptx", request.with_ptx),

@@ -159,7 +159,7 @@ class _Trip:
                 raise refused(prebuilt, command_for(Request(family=given.family), machine))
             if len(found) == MOST_WHEELS and (request.sources or not request.may_build):
                 building = replace(request, may_use_prebuilt=False, may_build=True, sources=())
-                raise refused(prebuilt, command_for(building, machine))
+                raise refused(prebuilt, command_for(building, machine, instead_of=request))
             self._progress.note(f"{prebuilt.fault}; planning again without the page that lists it")
 
     def _opened(self, pinned: Pinned, catalog: Catalog) -> Prebuilt:

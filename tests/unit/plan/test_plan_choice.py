@@ -333,7 +333,7 @@ def test_a_refusal_says_what_would_fit_and_which_host_is_silent(planned: Planned
     told = "\n".join(caught.value.evidence)
     assert "download.openmmlab.com did not answer (no answer)" in told
     assert "without --no-build this fits: Python 3.10, torch 1.13.1 cu117, mmcv-full 1.7.2 built" in told
-    assert caught.value.remedy == "mmsetup plan"
+    assert caught.value.remedy == "mmsetup plan --build"
     assert len(caught.value.evidence) < 10
 
 

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -440,11 +441,34 @@ def test_without_no_patches_leads_to_a_plan_with_patches(
 ) -> None:
     with pytest.raises(NoPlanError) as caught:
         plan(BARE, catalog, Request(python="3.13", may_patch=False), ask=lambda _: {})
-    assert caught.value.remedy == "mmsetup plan --python 3.13"
+    assert caught.value.remedy == "mmsetup plan --python 3.13 --patches"
     assert followed(caught.value.remedy, BARE).patches
     stays = [line for line in caught.value.evidence if line.startswith("without --python this fits")]
     assert stays
     assert followed("mmsetup plan --no-patches", BARE).patches == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("patches", {"python": "3.13", "may_patch": False}),
+        ("build", {"may_build": False, "torch": "2.5", "python": "3.10"}),
+        ("prebuilt", {"wanted": ("mmcv-full==1.4.6",), "may_use_prebuilt": False}),
+    ],
+)
+def test_what_the_projects_table_forbids_is_allowed_by_name(
+    catalog: Catalog,
+    followed: Callable[[str, Machine], Plan],
+    tmp_path: Path,
+    table: str,
+    told: dict[str, Any],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.mmsetup]\n{table} = false\n")
+    request = Request(trusts_catalog=table == "prebuilt", **told)
+    with pytest.raises(NoPlanError) as caught:
+        plan(BARE, catalog, request, ask=lambda _: {})
+    assert f"--{table}" in caught.value.remedy.split()
+    assert followed(caught.value.remedy, BARE)
 
 
 def test_other_families_are_looked_at_without_the_patches_of_this_one(catalog: Catalog) -> None:

@@ -143,7 +143,7 @@ def test_an_error_shows_what_was_found_and_what_to_try(planned: Callable[..., Pl
     show_failure(caught.value, Console(file=out, width=80, color_system=None))
     lines = out.getvalue().splitlines()
     assert lines[0] == "error: no set of versions of family mmcv-full fits this machine with Python 3.13"
-    assert lines[-1] == "try:   mmsetup plan --python 3.13"
+    assert lines[-1] == "try:   mmsetup plan --python 3.13 --patches"
     assert len(lines) == len(caught.value.evidence) + 2 < 10
     document = as_document(caught.value)
     assert (document["error"], document["exit_code"]) == ("NoPlanError", 3)
