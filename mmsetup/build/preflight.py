@@ -21,6 +21,7 @@ __all__ = [
     "BYTES_TO_BUILD_FOR_GPUS",
     "Toolchain",
     "check",
+    "compiler_words",
     "find_compilers",
     "install_command",
     "installer",
@@ -51,6 +52,8 @@ BYTES_TO_BUILD_FOR_GPUS = 2 << 30
 
 _SECONDS_TO_ANSWER = 20
 _SECONDS_TO_COMPILE = 60
+# With them the compiler finds headers here that it does not find in the build.
+_NOT_SEEN_BY_BUILDS = frozenset({"CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"})
 _MISSING = re.compile(r"fatal error: '?([^':]+)'?(?: file not found|: No such file)")
 _INSTALLERS = {
     "apt-get install -y": {"debian", "ubuntu"},
@@ -74,7 +77,7 @@ _UNKNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What a build runs with: two compilers, the C++ one's words about its version, how many run at once.
+    """What a build runs with: two compilers, what they say of themselves, how many run at once.
 
     For GPUs there is ``nvcc`` (``nvcc 13.0.88``), in the folder ``toolkit`` or, where that is ``None``, in
     the build environment. It runs ``cc``.
@@ -139,31 +142,50 @@ def check(
 
 
 def find_compilers(variables: Mapping[str, str], identity: str) -> tuple[str, str, str]:
-    """Give the C compiler, the C++ compiler and the first line of the latter's ``--version``.
+    """Give the C compiler, the C++ compiler, and what shapes a wheel of both.
 
+    That is the first line of the latter's ``--version`` and the options that stand beside its name; where
+    ``CC`` names another C compiler than the one that belongs to it, what that one says of itself as well.
     ``variables`` are those of the environment, ``identity`` the text of ``/etc/os-release``.
 
     Raises:
-        ToolchainError: there is none, or it does not run.
+        ToolchainError: there is none, or one does not run.
     """
     path = variables.get("PATH", "")
-    asked = variables.get("CXX", "")
-    cxx = asked or next((name for name in ("g++", "c++", "clang++") if shutil.which(name, path=path)), "")
-    if not cxx or not shutil.which(cxx.split()[0], path=path):
+    cxx = variables.get("CXX", "")
+    cxx = cxx or next((name for name in ("g++", "c++", "clang++") if shutil.which(name, path=path)), "")
+    if not cxx:
+        raise ToolchainError("there is no C++ compiler", remedy=install_command(identity, "compiler", ""))
+    told = compiler_words(cxx, variables, identity, named_by="CXX")
+    own, named = _companion(cxx, path), variables.get("CC", "")
+    if not named:
+        return own, cxx, told
+    said = compiler_words(named, variables, identity, named_by="CC")
+    return named, cxx, told if _is_same(named, own, path) else f"{told}; CC is {said}"
+
+
+def compiler_words(compiler: str, variables: Mapping[str, str], identity: str, *, named_by: str) -> str:
+    """Give the first line of a compiler's ``--version``, with the options that stand beside its name.
+
+    Raises:
+        ToolchainError: it is not there, or does not run; ``named_by`` is the variable that names it.
+    """
+    program, *others = compiler.split() or [""]
+    if not program or not shutil.which(program, path=variables.get("PATH", "")):
         raise ToolchainError(
-            f"the C++ compiler that CXX names, {asked}, is not there"
-            if asked
-            else "there is no C++ compiler",
-            remedy=install_command(identity, "compiler", ""),
+            f"the compiler that {named_by} names, {compiler}, is not there",
+            remedy=f"unset {named_by}  # or: {install_command(identity, 'compiler', '')}",
         )
     try:
-        answer = process.run([*cxx.split(), "--version"], env=dict(variables), timeout=_SECONDS_TO_ANSWER)
+        answer = process.run([program, *others, "--version"], env=dict(variables), timeout=_SECONDS_TO_ANSWER)
     except ProcessError as error:
         raise ToolchainError(
-            f"the C++ compiler {cxx} does not run: {error}", remedy=install_command(identity, "compiler", "")
+            f"the compiler {compiler} does not run: {error}",
+            remedy=install_command(identity, "compiler", ""),
         ) from error
-    cc = variables.get("CC", "") or _companion(cxx, path)
-    return cc, cxx, (answer.stdout.splitlines() or [cxx])[0].strip()
+    first = (answer.stdout.splitlines() or [compiler])[0].strip()
+    options = next((others[place:] for place, word in enumerate(others) if word.startswith("-")), [])
+    return " ".join([first, *options])
 
 
 def jobs(cores: int, available_bytes: int, wanted: str, bytes_per_job: int = BYTES_PER_JOB) -> int:
@@ -197,6 +219,17 @@ def install_command(identity: str, what: str, minor: str) -> str:
     return f"{command} {words}".strip().format(minor=minor, compact=minor.replace(".", ""))
 
 
+def _is_same(named: str, own: str, path: str) -> bool:
+    """Tell whether two C compilers are one program with the same options."""
+    (first, *its), (second, *others) = named.split(), own.split()
+    here, there = shutil.which(first, path=path), shutil.which(second, path=path)
+    return (
+        its == others
+        and bool(here and there)
+        and os.path.realpath(here or "") == os.path.realpath(there or "")
+    )
+
+
 def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], identity: str) -> None:
     """Have the compiler read ``Python.h``, which includes what distributions keep in other packages."""
     names = (f"python{python.minor}{suffix}" for suffix in (("t",) if python.free_threaded else ("", "m")))
@@ -206,8 +239,9 @@ def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], 
         # Where the headers lie is then known to the interpreter alone: an environment has none of its own.
         return
     command = [*cxx.split(), "-fsyntax-only", "-x", "c++", f"-I{folder}", "-"]
+    seen = {name: value for name, value in variables.items() if name not in _NOT_SEEN_BY_BUILDS}
     try:
-        process.run(command, env=dict(variables), timeout=_SECONDS_TO_COMPILE, stdin="#include <Python.h>\n")
+        process.run(command, env=seen, timeout=_SECONDS_TO_COMPILE, stdin="#include <Python.h>\n")
     except ProcessError as error:
         absent = _MISSING.search("\n".join(error.evidence))
         what = "crypt.h" if absent and absent[1] == "crypt.h" else "headers"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsetup import process
-from mmsetup.build.preflight import Toolchain, find_compilers, installer
+from mmsetup.build.preflight import Toolchain, compiler_words, installer
 from mmsetup.catalog import Catalog
 from mmsetup.errors import ProcessError, ToolchainError
 from mmsetup.lock import Lock
@@ -86,9 +86,9 @@ def with_nvcc(
 ) -> Toolchain:
     """Choose the nvcc of a build, see that it works, and give the toolchain with it.
 
-    ``variables`` are those of the environment: ``CUDAHOSTCXX`` names the compiler that nvcc runs, where that
-    is another one than ``CC``. A toolkit of the machine compiles a kernel for all architectures. ``identity``
-    is the text of ``/etc/os-release``.
+    ``variables`` are those of the environment: ``CUDAHOSTCXX`` names the compiler that nvcc runs, else it is
+    the C compiler of the toolchain, which ``CC`` may name. A toolkit of the machine compiles a kernel for all
+    architectures. ``identity`` is the text of ``/etc/os-release``.
 
     Raises:
         ToolchainError: there is none, it does not work, it lacks what torch's headers include and no package
@@ -101,8 +101,10 @@ def with_nvcc(
         )
     host, words, told = toolchain.cc, toolchain.compiler, toolchain.compiler
     if named := variables.get("CUDAHOSTCXX", ""):
-        _, host, words = find_compilers({**variables, "CXX": named}, identity)
+        host, words = named, compiler_words(named, variables, identity, named_by="CUDAHOSTCXX")
         told = f"{toolchain.compiler}; nvcc runs {words}"
+    elif variables.get("CC", ""):
+        words = compiler_words(host, variables, identity, named_by="CC")
     toolchain = replace(toolchain, cc=host, compiler=told)
     cuda, wanted, gcc = cuda_of(build.variant), code_flags(build.architectures).architectures, _gcc(words)
     if build.wheel is not None:

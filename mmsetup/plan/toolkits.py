@@ -56,7 +56,7 @@ def nvcc_for(
     if compiler is None:
         # Where none was found, the build says so before it begins.
         host = machine.compiler_of_nvcc
-        compiler = host.version if host is not None and host.name == "g++" else ""
+        compiler = host.version if host is not None and host.name in {"g++", "gcc"} else ""
     kits = [kit for kit in machine.toolkits if kit.nvcc is not None and not kit.lacks]
     wheels = next((row for row in catalog.toolkit_wheels if _is_of(row, cuda, platform)), None)
     chosen, refusal = _choice(

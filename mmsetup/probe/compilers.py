@@ -15,8 +15,8 @@ __all__ = ["NAMING", "TOOLS", "read"]
 
 TOOLS = ("gcc", "g++", "clang", "clang++", "ninja", "cmake", "ccache", "sccache", "git")
 
-NAMING = ("CXX", "CUDAHOSTCXX")
-"""The variables that name the C++ compiler of a build, and that which nvcc runs."""
+NAMING = ("CXX", "CC", "CUDAHOSTCXX")
+"""The variables that name the C++ and the C compiler of a build, and that which nvcc runs."""
 
 _SECONDS = 5.0
 
@@ -34,8 +34,8 @@ class _Found:
 def read(host: Host) -> tuple[tuple[Compiler, ...], tuple[str, ...]]:
     """Ask each tool that is found for its version; one that does not answer becomes a note.
 
-    A compiler that is named comes first, under the name of its kind: ``g++`` or ``clang++``, whatever its
-    file is called.
+    A compiler that is named comes first, under the name of its kind, whatever its file is called: ``g++`` or
+    ``clang++``, and ``gcc`` or ``clang`` for the one of ``CC``.
     """
     named, notes = _named(host)
     present = [_Found(name, path) for name in TOOLS if (path := host.which(name)) is not None]
@@ -48,7 +48,7 @@ def read(host: Host) -> tuple[tuple[Compiler, ...], tuple[str, ...]]:
         if isinstance(answer, ProcessError):
             notes.append(f"{one.name} is broken: {answer}")
         else:
-            name = _kind(answer.stdout, one.name) if one.named_by else one.name
+            name = _kind(answer.stdout, one) if one.named_by else one.name
             compilers.append(Compiler(name, one.path, printed(answer.stdout), one.named_by))
     return tuple(compilers), tuple(notes)
 
@@ -67,9 +67,11 @@ def _named(host: Host) -> tuple[list[_Found], list[str]]:
     return found, notes
 
 
-def _kind(text: str, name: str) -> str:
-    """Tell from what a compiler prints of itself whether it is g++ or clang++."""
-    first = text.partition("\n")[0]
-    if "clang" in first:
-        return "clang++"
-    return "g++" if "Free Software Foundation" in text else Path(name).name
+def _kind(text: str, named: _Found) -> str:
+    """Tell from what a compiler prints of itself whether it is of GNU or clang; a C compiler by CC alone."""
+    is_c = named.named_by == "CC"
+    if "clang" in text.partition("\n")[0]:
+        return "clang" if is_c else "clang++"
+    if "Free Software Foundation" in text:
+        return "gcc" if is_c else "g++"
+    return Path(named.name).name

@@ -123,8 +123,8 @@ class Toolkit:
 class Compiler:
     """A build tool that was found, with its version: ``gcc``, ``g++``, ``clang``, ``ninja``, ``git`` ….
 
-    ``named_by`` is the variable that names it (``CXX``, ``CUDAHOSTCXX``); its ``name`` is then what it says
-    that it is.
+    ``named_by`` is the variable that names it (``CXX``, ``CC``, ``CUDAHOSTCXX``); its ``name`` is then what
+    it says that it is.
     """
 
     name: str
@@ -208,9 +208,13 @@ class Machine:
 
     @property
     def compiler_of_nvcc(self) -> Compiler | None:
-        """Give the C++ compiler that nvcc runs in a build: a named one, else the g++ of the search path."""
+        """Give the compiler that nvcc runs in a build: a named one, else the g++ of the search path.
+
+        Without a name of its own it is the C compiler, by which torch calls nvcc: that of ``CC``, else the
+        one that belongs to the C++ compiler.
+        """
         named = {tool.named_by: tool for tool in self.compilers if tool.named_by}
-        found = named.get("CUDAHOSTCXX") or named.get("CXX")
+        found = named.get("CUDAHOSTCXX") or named.get("CC") or named.get("CXX")
         return found or next((tool for tool in self.compilers if tool.name == "g++"), None)
 
 

@@ -94,6 +94,53 @@ def test_the_companion_of_a_named_compiler(program):
     assert found == ("gcc-12", "g++-12", "g++-12 (Debian) 12.2.0")
 
 
+def test_options_beside_the_compiler_shape_the_wheel(program):
+    folder = program("g++", "echo 'g++ (Debian) 12.2.0'")
+    variables = {"PATH": str(folder)}
+    assert find_compilers(variables, DEBIAN)[2] == "g++ (Debian) 12.2.0"
+    found = find_compilers({**variables, "CXX": "g++ -march=native -O2"}, DEBIAN)
+    assert found[2] == "g++ (Debian) 12.2.0 -march=native -O2"
+    program("launcher", 'exec "$@"')
+    path = f"{folder}:/usr/bin:/bin"
+    assert find_compilers({"PATH": path, "CXX": "launcher g++"}, DEBIAN)[2] == "g++ (Debian) 12.2.0"
+    assert find_compilers({"PATH": path, "CXX": "launcher g++ -m64"}, DEBIAN)[2].endswith("12.2.0 -m64")
+
+
+def test_a_c_compiler_of_its_own_shapes_the_wheel(program):
+    program("g++", "echo 'g++ (Debian) 12.2.0'")
+    program("gcc-9", "echo 'gcc-9 (Debian) 9.5.0'")
+    folder = program("gcc", "echo 'gcc (Debian) 12.2.0'")
+    (folder / "cc").symlink_to(folder / "gcc")
+    found = find_compilers({"PATH": str(folder), "CC": "gcc-9"}, DEBIAN)
+    assert found == ("gcc-9", "g++", "g++ (Debian) 12.2.0; CC is gcc-9 (Debian) 9.5.0")
+    # Images of containers set CC=gcc: that is the one which is taken anyhow.
+    for usual in ("gcc", "cc", str(folder / "gcc")):
+        found = find_compilers({"PATH": str(folder), "CC": usual}, DEBIAN)
+        assert found == (usual, "g++", "g++ (Debian) 12.2.0")
+    assert find_compilers({"PATH": str(folder), "CC": "gcc -m32"}, DEBIAN)[2].endswith("12.2.0 -m32")
+
+
+def test_a_named_c_compiler_that_is_not_there_or_broken(program):
+    program("broken", "exit 3")
+    folder = program("g++", "echo g++ 12")
+    with pytest.raises(ToolchainError, match="CC names, gcc-99, is not there") as caught:
+        find_compilers({"PATH": str(folder), "CC": "gcc-99"}, DEBIAN)
+    assert caught.value.remedy == "unset CC  # or: sudo apt-get install -y g++"
+    with pytest.raises(ToolchainError, match="the compiler broken does not run"):
+        find_compilers({"PATH": str(folder), "CC": "broken"}, DEBIAN)
+
+
+def test_headers_that_only_variables_find_are_not_there_in_the_build(machine, python, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "elsewhere.h").touch()
+    whole = headers(tmp_path, python, "#include <elsewhere.h>\n")
+    for variable in ("CPATH", "CPLUS_INCLUDE_PATH"):
+        environment = {"PATH": os.environ["PATH"], variable: str(more)}
+        with pytest.raises(ToolchainError, match=r"elsewhere\.h, which is not there"):
+            check(machine, whole, folder=tmp_path, environment=environment)
+
+
 def test_an_interpreter_without_headers(machine, python, tmp_path, identity):
     with pytest.raises(ToolchainError, match=r"3\.10\.13.*Python\.h") as caught:
         check(machine, replace(python, has_headers=False), folder=tmp_path, os_release=identity)

@@ -73,6 +73,20 @@ def test_the_host_compiler_that_is_named_for_nvcc(toolchain, machine, kit, tmp_p
     assert f"-ccbin {host}" in (tmp_path / "said").read_text()
 
 
+@pytest.mark.parametrize("wheel", [None, "13.0.88"])
+def test_the_c_compiler_that_is_named_is_the_one_that_nvcc_runs(toolchain, machine, kit, tmp_path, wheel):
+    host = tmp_path / "gcc-16"
+    host.write_text("#!/bin/sh\necho 'gcc-16 (Debian) 16.1.0'\n")
+    host.chmod(0o755)
+    here = replace(machine, toolkits=(kit(),))
+    named = replace(toolchain, cc=str(host), compiler="g++ 12.2.0; CC is gcc-16 (Debian) 16.1.0")
+    with pytest.raises(ToolchainError, match=r"takes gcc up to 15, here is g\+\+ 16\.1\.0"):
+        proven(named, replace(FOR_H100, wheel=wheel), here, CC=str(host))
+    host.write_text("#!/bin/sh\necho 'gcc-16 (Debian) 14.1.0'\n")
+    found = proven(named, replace(FOR_H100, wheel=wheel), here, CC=str(host))
+    assert (found.cc, found.compiler) == (str(host), named.compiler)
+
+
 def test_an_nvcc_that_does_not_compile_says_why(toolchain, machine, kit):
     broken = kit(does="echo 'nvcc fatal : cicc not found' >&2; exit 1")
     with pytest.raises(ToolchainError, match="does not compile a kernel with gcc") as caught:

@@ -64,6 +64,14 @@ def test_options_and_a_launcher_may_stand_before_or_after(
     assert (launched.name, launched.path, launched.version) == ("g++", launcher, plain.version)
 
 
+def test_a_c_compiler_that_is_named_is_one_of_c(named: Callable, program: Program, tmp_path: Path) -> None:
+    found, _ = named(CC=str(gxx()))
+    assert (found[0].name, found[0].path, found[0].named_by) == ("gcc", gxx(), "CC")
+    program(tmp_path / "bin" / "cc-of-ours", "echo 'Ubuntu clang version 14.0.0-1ubuntu1.1'")
+    found, _ = named(CC="cc-of-ours")
+    assert (found[0].name, found[0].version) == ("clang", "14.0.0")
+
+
 def test_a_clang_is_no_gcc(named: Callable, program: Program, tmp_path: Path) -> None:
     program(tmp_path / "bin" / "cxx", "echo 'Ubuntu clang version 14.0.0-1ubuntu1.1'")
     found, _ = named(CXX="cxx")
@@ -84,25 +92,27 @@ def test_what_is_named_and_not_there_or_broken_is_a_note(
 
 
 @pytest.mark.parametrize(
-    ("variables", "version"),
+    ("variables", "version", "name"),
     [
-        ({}, "12.2.0"),
-        ({"CXX": "g++-9"}, "9.5.0"),
-        ({"CXX": "g++-9", "CUDAHOSTCXX": "g++-8"}, "8.4.0"),
-        ({"CUDAHOSTCXX": "g++-8"}, "8.4.0"),
+        ({}, "12.2.0", "g++"),
+        ({"CXX": "g++-9"}, "9.5.0", "g++"),
+        ({"CXX": "g++-9", "CUDAHOSTCXX": "g++-8"}, "8.4.0", "g++"),
+        ({"CUDAHOSTCXX": "g++-8"}, "8.4.0", "g++"),
+        ({"CXX": "g++-9", "CC": "gcc-7"}, "7.5.0", "gcc"),
+        ({"CC": "gcc-7", "CUDAHOSTCXX": "g++-8"}, "8.4.0", "g++"),
     ],
-    ids=["search path", "CXX", "both", "CUDAHOSTCXX"],
+    ids=["search path", "CXX", "both", "CUDAHOSTCXX", "CC", "CC and CUDAHOSTCXX"],
 )
 def test_the_compiler_of_nvcc(
-    program: Program, tmp_path: Path, variables: dict[str, str], version: str
+    program: Program, tmp_path: Path, variables: dict[str, str], version: str, name: str
 ) -> None:
-    for name, printed in (("g++", "12.2.0"), ("g++-9", "9.5.0"), ("g++-8", "8.4.0")):
-        program(tmp_path / name, f"echo '{name} (X) {printed}'", GNU)
+    for name_of, printed in (("g++", "12.2.0"), ("g++-9", "9.5.0"), ("g++-8", "8.4.0"), ("gcc-7", "7.5.0")):
+        program(tmp_path / name_of, f"echo '{name_of} (X) {printed}'", GNU)
     found, notes = compilers.read(Host(environ={"PATH": str(tmp_path), **variables}))
     assert notes == ()
     host = replace(probe(), compilers=found).compiler_of_nvcc
     assert host is not None
-    assert (host.name, host.version) == ("g++", version)
+    assert (host.name, host.version) == (name, version)
 
 
 def test_a_machine_without_a_compiler_has_none_for_nvcc() -> None:
