@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsetup import process
+from mmsetup.build.older_libc import refuse_older_libc
 from mmsetup.errors import DiskSpaceError, ProcessError, ToolchainError
 from mmsetup.files import CACHE_ELSEWHERE
 from mmsetup.probe.machine import Interpreter, Machine
@@ -109,7 +110,8 @@ def check(
 
     Raises:
         ToolchainError: there is no compiler, it does not answer, or the interpreter has no headers, or these
-            include one that is not there.
+            include one that is not there; or the machine that is built for has an older C library than what
+            is compiled here needs.
         DiskSpaceError: less is free where ``folder`` is than a build writes.
     """
     variables = os.environ if environment is None else environment
@@ -122,6 +124,7 @@ def check(
             f"  # or: uv python install {python.minor}, whose Pythons have them",
         )
     _check_headers(python, cxx, variables, identity)
+    refuse_older_libc(machine.libc, cxx, variables)
     free, needed = shutil.disk_usage(folder).free, BYTES_TO_BUILD_FOR_GPUS if gpu else BYTES_TO_BUILD
     if free < needed:
         raise DiskSpaceError(
