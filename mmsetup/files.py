@@ -1,16 +1,19 @@
-"""Files: the sha256 of one, and the words for what cannot be written."""
+"""Files: the sha256 of one, a copy of one, and the words for what cannot be written."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmsetup.errors import FULL, DiskSpaceError, TargetError
 
-__all__ = ["CACHE_ELSEWHERE", "STATE_ELSEWHERE", "sha256", "writing"]
+__all__ = ["CACHE_ELSEWHERE", "STATE_ELSEWHERE", "copy", "refuse_unwritable", "sha256", "writing"]
 
 CACHE_ELSEWHERE = "export MMSETUP_CACHE_DIR=DIR  # a folder on a larger disk, that can be written to"
 STATE_ELSEWHERE = "export MMSETUP_STATE_DIR=DIR  # a folder on a larger disk, that can be written to"
@@ -29,6 +32,36 @@ def sha256(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             total.update(chunk)
     return total.hexdigest()
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file at once or not at all, readable as new files are; make the folders that are not there.
+
+    Raises:
+        DiskSpaceError, TargetError: as :func:`writing`.
+    """
+    with writing(target, remedy=f"take it from {shlex.quote(str(source))}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as private:
+            whole = Path(private, target.name)
+            shutil.copyfile(source, whole)
+            whole.replace(target)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder into which nothing could be written, before work is done for it; nothing is made.
+
+    Raises:
+        TargetError: something that is no folder is in its place, or the user may not write there.
+    """
+    there = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
+    if not there.is_dir():
+        why = f"{there} is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} cannot be written to"
+    else:
+        return
+    raise TargetError(f"nothing can be put into {folder}: {why}", remedy=f"ls -ld {shlex.quote(str(there))}")
 
 
 @contextmanager

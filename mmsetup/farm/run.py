@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from mmsetup.build import BuiltWheel
 from mmsetup.errors import MmsetupError, TargetError
 from mmsetup.farm.matrix import BuildJob
 from mmsetup.farm.pairs import pair_of
-from mmsetup.files import sha256, writing
+from mmsetup.files import copy, refuse_unwritable, sha256
 from mmsetup.progress import Progress
 
 __all__ = ["JobResult", "run"]
@@ -54,7 +52,12 @@ def run(
 
     With ``output`` each wheel is copied to the folder of its pair in there (``cu117/torch1.13.0``) as soon
     as it is made.
+
+    Raises:
+        TargetError: nothing can be put into ``output``; nothing was built.
     """
+    if output is not None:
+        refuse_unwritable(output)
     made: dict[Path, BuildJob] = {}
     results: list[JobResult] = []
     for number, job in enumerate(jobs, start=1):
@@ -78,7 +81,7 @@ def _result(
         if output is not None:
             wheel = output / pair.folder / built.path.name
             _refuse_twice(wheel, built, made.get(wheel))
-            _copy(built.path, wheel)
+            copy(built.path, wheel)
             made[wheel] = job
     except MmsetupError as error:
         return JobResult(
@@ -100,16 +103,6 @@ def _refuse_twice(wheel: Path, built: BuiltWheel, first: BuildJob | None) -> Non
             f"another wheel of this name was made by another job ({first}), and one would hide the other",
             remedy=f"cp {shlex.quote(str(built.path))} ELSEWHERE",
         )
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file at once or not at all, readable as new files are."""
-    with writing(target, remedy=f"take it from {shlex.quote(str(source))}"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as private:
-            copy = Path(private, target.name)
-            shutil.copyfile(source, copy)
-            copy.replace(target)
 
 
 def _told(result: JobResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from mmsetup.build import BuiltWheel
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog
-from mmsetup.errors import LockError, MmsetupError, NoPlanError, TargetError
+from mmsetup.errors import LockError, MmsetupError, NoPlanError
+from mmsetup.files import copy, refuse_unwritable
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.lock import lock
 from mmsetup.plan import Plan, Request, planned
@@ -41,8 +41,11 @@ def wheel_for(
 
     Raises:
         LockError: the plan or the lock needs no build.
+        TargetError: nothing could be put into ``output``, which is looked at first.
         MmsetupError: what the stages raise.
     """
+    if output is not None:
+        refuse_unwritable(output)
     locked = given_lock(lock_file, request, catalog)
     if locked is not None:
         interpreter = interpreter_for(locked, machine, offline=request.offline)
@@ -66,13 +69,8 @@ def wheel_for(
     progress.note(told(built))
     if output is None:
         return built
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        return replace(built, path=Path(shutil.copy(built.path, output)))
-    except OSError as error:
-        raise TargetError(
-            f"the wheel cannot be copied to {output}: {error.strerror}", remedy=f"take it from {built.path}"
-        ) from error
+    copy(built.path, output / built.path.name)
+    return replace(built, path=output / built.path.name)
 
 
 def _planned(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.errors import DiskSpaceError, IntegrityError, TargetError
-from mmsetup.files import sha256, writing
+from mmsetup.files import copy, refuse_unwritable, sha256, writing
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 21) + 7])
@@ -48,3 +48,48 @@ def test_an_error_without_words_of_the_system(tmp_path: Path) -> None:
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="damaged"), writing(tmp_path, remedy=""):
         raise IntegrityError("damaged")
+
+
+def test_a_copy_takes_the_place_of_what_was_there_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    source, target = tmp_path / "wheel", tmp_path / "deep" / "er" / "wheel"
+    source.write_text("new")
+    source.chmod(0o600)
+    copy(source, target)
+    target.write_text("old")
+    copy(source, target)
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    assert [path.name for path in target.parent.iterdir()] == ["wheel"]
+    copy(target, target)
+    assert target.read_text() == "new"
+
+
+def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "wheel"
+    target.write_text("old")
+    with pytest.raises(TargetError, match="No such file") as caught:
+        copy(tmp_path / "absent", target)
+    assert caught.value.remedy == f"take it from {tmp_path / 'absent'}"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_folder_in_which_nothing_can_be_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_unwritable(tmp_path / "new" / "folder")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("file", "file/below", "dangling"):
+        with pytest.raises(TargetError, match="is no folder"):
+            refuse_unwritable(tmp_path / name)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(TargetError, match="cannot be written to"):
+        refuse_unwritable(tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TargetError, match=f"nothing can be put into out: {tmp_path} cannot"):
+        refuse_unwritable(Path("out"))
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.build import BuiltWheel
-from mmsetup.errors import BuildError, NoPlanError
+from mmsetup.errors import BuildError, NoPlanError, TargetError
 from mmsetup.farm import BuildJob, run
 from mmsetup.progress import Silent
 
@@ -103,3 +103,11 @@ def test_an_interrupt_ends_it(wheel):
     with pytest.raises(KeyboardInterrupt):
         run((FIRST, SECOND, THIRD), make, Silent())
     assert done == [FIRST, SECOND]
+
+
+def test_a_folder_that_takes_no_wheel_is_refused_before_anything_is_built(wheel, tmp_path):
+    (tmp_path / "file").touch()
+    asked = []
+    with pytest.raises(TargetError, match="is no folder"):
+        run((FIRST,), asked.append, Silent(), output=tmp_path / "file")
+    assert asked == []
