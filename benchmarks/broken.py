@@ -135,21 +135,20 @@ def in_the_shadow_of_a_checkout(prefix: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(checkout)}
 
 
-ABSENT = "no module|not here|not installed|not found|missing|gone"
 CASES = (
     Case("healthy, torch 1.13", "as the lockfile says", ()),
     Case("healthy, torch 2.4", "as the lockfile says, with 3 GB of CUDA libraries", (), of="torch-2.4"),
     Case(
         "operators missing",
         "mmcv/_ext*.so is not there",
-        ("mmcv", "_ext"),
+        ("mmcv", "_ext", "has no|no module|is not|gone|missing"),
         without_operators,
         fails="import mmcv.ops",
     ),
     Case(
         "operators of another torch",
         "torch 1.13.1 upgraded to 2.0.1, mmcv-full left as it was",
-        ("_ext", "torch 2.0.1|undefined symbol"),
+        ("_ext", "2.0.1|undefined symbol"),
         lambda prefix: pip(prefix, "torch==2.0.1", "torchvision==0.15.2"),
         fails="import mmcv.ops",
     ),
@@ -170,7 +169,7 @@ CASES = (
     Case(
         "gate",
         "mmsegmentation 0.20.0 installed over 0.30.0",
-        ("mmcv", "1.7.2", "1.5.0"),
+        ("mmcv", "1.7.2", "1.5.0|1, 5, 0"),
         installing("mmsegmentation==0.20.0"),
         fails="import mmseg",
     ),
@@ -191,7 +190,7 @@ CASES = (
     Case(
         "setuptools",
         "setuptools 82.0.1, without pkg_resources, beside torch 1.13.1",
-        ("pkg_resources", ABSENT),
+        ("pkg_resources", "no module|without|gone|missing"),
         installing("setuptools==82.0.1"),
         fails="import mmcv.ops",
     ),
@@ -213,7 +212,7 @@ CASES = (
     Case(
         "extra left out",
         "mmsegmentation without mmcv, which it declares under an extra alone",
-        ("mmcv", ABSENT),
+        ("mmcv", "no module|is not here|not installed"),
         without_mmcv,
         fails="import mmseg",
     ),

@@ -113,13 +113,18 @@ def run_once(command: list[str], place: Broken, folder: Path, into: Ran, limit: 
     into.lines = tuple(SECONDS.sub("TIME", line.strip()) for line in plain.splitlines() if line.strip())
 
 
+def whole(word: str) -> re.Pattern[str]:
+    """Give what finds a word but no part of one: _ext is not in cpp_extension, nor 2.0.1 in 82.0.1."""
+    return re.compile(rf"(?<![a-z0-9])({'|'.join(map(re.escape, word.split('|')))})(?![a-z0-9])")
+
+
 def verdict(case: Case, ran: Ran, healthy: Ran) -> str:
     """Judge by the rule that the docstring of this file tells."""
     if not case.words:
         return "crashed" if ran.raised else "alarm" if ran.code else "quiet"
     news = [line.lower() for line in ran.lines if line not in healthy.lines]
     news = [line for line in news if len(VERSIONED.findall(line)) < LISTS]
-    held = [[any(part in line for part in word.split("|")) for word in case.words] for line in news]
+    held = [[bool(whole(word).search(line)) for word in case.words] for line in news]
     if any(all(words) for words in held):
         return "named!" if ran.raised else "named"
     if ran.raised:
