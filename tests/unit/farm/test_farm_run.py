@@ -84,7 +84,8 @@ def test_a_wheel_of_another_job_is_not_hidden(text, wheel, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_fails_its_job(wheel, tmp_path):
-    (tmp_path / "out").write_text("in the way")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cu117").write_text("in the way")
     path = wheel(version="1.7.2+pt1.13.1cu117")
     (result,) = run((FIRST,), lambda _: built(path), Silent(), output=tmp_path / "out")
     assert (result.status, result.exit_code) == ("failed", 7)
