@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +130,8 @@ def _specified(spec: str, selectors: Selectors, catalog: Catalog) -> Selectors:
     """Give the selectors with what SPEC asks for: the family of these ops, and their version.
 
     Raises:
-        RequestError: it is no requirement, or not on the ops of a family, or another family was asked for.
+        RequestError: it is no requirement, or not on the ops of a family, or says more than their version, or
+            another family was asked for.
     """
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
@@ -137,15 +139,20 @@ def _specified(spec: str, selectors: Selectors, catalog: Catalog) -> Selectors:
     from mmsetup.errors import RequestError
 
     known = {family.ops.distribution: family for family in catalog.families}
-    try:
-        name = str(canonicalize_name(Requirement(spec).name))
-    except InvalidRequirement:
-        name = ""
+    wanted = None
+    with suppress(InvalidRequirement):
+        wanted = Requirement(spec)
+    name = str(canonicalize_name(wanted.name)) if wanted else ""
     family = known.get(name)
     if family is None:
         raise RequestError(
             f"{spec!r} names no compiled ops; these can be built: {', '.join(known)}",
             remedy=f"mmsetup build {next(iter(known))}  # or with a version: NAME==VERSION",
+        )
+    if wanted is not None and (wanted.extras or wanted.marker or wanted.url):
+        raise RequestError(
+            f"{spec!r} says more than which version is built",
+            remedy=f"mmsetup build {shlex.quote(f'{name}{wanted.specifier}')}",
         )
     if selectors.family not in {"", family.name}:
         raise RequestError(

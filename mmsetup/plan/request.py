@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -265,9 +266,15 @@ def _wanted(line: str, family: Family) -> str:
             remedy="mmsetup plan --with mmdet==3.3.0",
         ) from error
     part = family.named(requirement.name)
-    if part is None or requirement.url or requirement.marker or requirement.extras:
+    if part is None:
         raise _unknown("--with", requirement.name, family)
     specifier = requirement.specifier
+    if requirement.url or requirement.marker or requirement.extras:
+        plain = shlex.quote(f"{part.distribution}{specifier}")
+        raise RequestError(
+            f"--with {line!r} says more than a version of {part.distribution}",
+            remedy=f"mmsetup plan --family {family.name} --with {plain}",
+        )
     if specifier and not any(specifier.contains(version, prereleases=True) for version in part.versions):
         raise RequestError(
             f"--with {line}: no such release is known; there is {part.distribution} "
