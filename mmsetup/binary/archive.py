@@ -108,6 +108,6 @@ def damaged(path: Path, what: str) -> IntegrityError:
     """Word the error for a wheel that cannot be used."""
     return IntegrityError(
         f"{path.name} is not a usable wheel: {what}",
-        remedy=f"rm {shlex.quote(str(path))}  # then run the command again: it is fetched or built anew",
+        remedy=f"rm {shlex.quote(str(path))}  # and have it fetched or built again",
         evidence=(str(path),),
     )

@@ -112,11 +112,15 @@ def surroundings(
 def asked_gpus(asked: Sequence[str] | None, catalog: Callable[[], Catalog]) -> tuple[AskedGpu, ...] | None:
     """Give the GPUs that were asked for, by name or architecture; nothing where none was.
 
+    ``none`` alone stands for no GPU, whatever the machine has.
+
     Raises:
         RequestError: a GPU is unknown.
     """
     if asked is None:
         return None
+    if list(asked) == ["none"]:
+        return ()
     models = catalog().gpus
     known = [architecture_of(one, models) for one in asked]
     return tuple(AskedGpu(model.name if model else found, found) for found, model in known)

@@ -38,7 +38,7 @@ def command(
     ] = "",
     gpu: Annotated[
         list[str] | None,
-        typer.Option("--gpu", help="A GPU to run on: sm_90 or a name (RTX 4090).", metavar="GPU"),
+        typer.Option("--gpu", help="A GPU to run on: sm_90 or a name (RTX 4090); none.", metavar="GPU"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -76,7 +76,7 @@ def command(
             found.append((seen, judge(seen, itself) if itself is not None else None))
         except IntegrityError as error:  # noqa: PERF203 (the others are still told)
             faults.append((path, error))
-    if faults and not found:
+    if len(faults) == 1 and not found:
         raise faults[0][1]
     verdicts = [verdict for _, verdict in found if verdict is not None]
     bad = [verdict for verdict in verdicts if not verdict.is_good]

@@ -214,6 +214,31 @@ def test_a_damaged_file_is_an_error(command, tmp_path):
     assert done.stdout == ""
 
 
+def test_all_damaged_files_are_told_where_there_are_no_others(command, tmp_path):
+    cut, page = tmp_path / "libcut.so", tmp_path / "mmcv-2.1.0-py3-none-any.whl"
+    cut.write_bytes(b"\x7fELF")
+    page.write_text("<html>")
+    done = command(cut, page)
+    assert isinstance(done.exception, IntegrityError)
+    assert str(done.exception).startswith("2 of 2 cannot be read: ")
+    assert "is not a zip file" in done.exception.evidence[0]
+    done = command(cut, page, "--json")
+    assert done.exit_code == 9
+    assert [Path(fault["path"]).name for fault in document(done)["faults"]] == [cut.name, page.name]
+
+
+def test_no_gpu_is_asked_for_as_in_a_plan(command, wheel, env, monkeypatch):
+    """A wheel for the CPU runs beside a torch without the GPU that the machine is said to have."""
+    monkeypatch.setenv("MMSETUP_OVERRIDE_GPU_ARCHITECTURES", "sm_90")
+    made = wheel(CHECK)
+    done = command(made, "--env", env)
+    assert "on " in done.stdout
+    assert isinstance(done.exception, CheckFailedError)
+    done = command(made, "--env", env, "--gpu", "none")
+    assert done.exit_code == 0, done.stdout
+    assert isinstance(command(made, "--gpu", "none", "--gpu", "sm_90").exception, RequestError)
+
+
 def test_the_others_in_a_folder_are_told_all_the_same(command, wheel, tmp_path):
     folder = wheel(CHECK).rename(tmp_path / "made" / f"mmcv_full-1.7.2-{TAG}.whl").parent
     (folder / "mmcv-2.1.0-py3-none-any.whl").write_text("<html>")
