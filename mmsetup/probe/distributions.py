@@ -49,11 +49,15 @@ def read(site_packages: tuple[Path, ...]) -> Holdings:
 
 
 def parse_headers(text: str) -> dict[str, list[str]]:
-    """Read the fields above the first empty line: names in lower case, each with its values in order."""
+    """Read the fields above the first empty line: names in lower case, each with its values in order.
+
+    A line of blanks is no empty one: setuptools folds a licence's own text into its field, whose empty lines
+    are such.
+    """
     fields: dict[str, list[str]] = {}
     values: list[str] = []
     for line in text.splitlines():
-        if not line.strip():
+        if not line:
             break
         if line[0] in " \t" and values:
             values[-1] += f"\n{line.strip()}"

@@ -175,6 +175,11 @@ def test_continued_header() -> None:
     assert fields == {"name": ["a", "b"], "license": ["one\ntwo"]}
 
 
+def test_a_line_of_blanks_does_not_end_the_headers() -> None:
+    fields = distributions.parse_headers("License: one\n        \n  two\nRequires-Dist: six\n\nVersion: 1\n")
+    assert fields == {"license": ["one\n\ntwo"], "requires-dist": ["six"]}
+
+
 @pytest.mark.parametrize("form", ["nothing", "empty folder", "file", "link", "dangling", "closed"])
 def test_places_that_are_no_environment(tmp_path: Path, form: str) -> None:
     place = tmp_path / "place"
