@@ -90,6 +90,12 @@ class Context:
         return tuple(sorted(found, key=lambda one: (not one.name.startswith("torch"), one.name)))
 
     @cached_property
+    def above_mmcv(self) -> tuple[str, ...]:
+        """Give the names of the distributions of OpenMMLab that cannot do without mmcv: all but mmengine."""
+        names = (one.name for one in self.stack if one.name.startswith(("mm", "onedl-")))
+        return tuple(name for name in names if name not in declared.EDITIONS["mmengine"])
+
+    @cached_property
     def by_name(self) -> Mapping[str, Distribution]:
         """Give the distributions by name; of two of one name that which Python would import."""
         return {one.name: one for one in reversed(self.environment.distributions)}

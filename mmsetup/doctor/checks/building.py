@@ -130,8 +130,7 @@ def _are_lacking(context: Context) -> bool:
         return False
     owners = context.owners(OPS_PACKAGE)
     if not owners:
-        needs = any(one.name.startswith(("mm", "onedl-")) for one in context.stack)
-        return needs and context.source(OPS_PACKAGE) is None
+        return bool(context.above_mmcv) and context.source(OPS_PACKAGE) is None
     operators = context.operators
     recorded = (name for owner in owners for name, _ in context.listed[owner.path])
     return (

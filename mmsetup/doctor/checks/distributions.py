@@ -42,13 +42,13 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
     if environment.torch is None and not (_is_elsewhere(context, "torch") or _is_before(context, "torch")):
         damage = tuple(note for note in environment.notes if "torch" in note)
         yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
-    needs_ops = [one.name for one in context.stack if one.name.startswith(("mm", "onedl-"))]
     has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_PACKAGE]) or _is_before(
         context, OPS_PACKAGE
     )
-    if needs_ops and not has_ops and context.folder(OPS_PACKAGE) is None:
+    above = context.above_mmcv
+    if above and not has_ops and context.folder(OPS_PACKAGE) is None:
         yield Observation(
-            "error", f"{', '.join(needs_ops)} need mmcv, and it is not here", evidence, context.make_again
+            "error", f"{', '.join(above)} need mmcv, and it is not here", evidence, context.make_again
         )
 
 
@@ -150,12 +150,16 @@ def traces(context: Context) -> Iterator[Observation]:
     remedy="Install the distribution again.",
 )
 def not_whole(context: Context) -> Iterator[Observation]:
-    """Observe compiled files that are gone or have another size than when they were installed."""
+    """Observe compiled files that are gone or have another size than when they were installed.
+
+    What is as another distribution recorded it is whole; that two own it is told by MM102.
+    """
     for one in context.environment.distributions:
         different = [
             f"{one.path.parent / name}: {state}"
             for name, size in _libraries(context, one)
             if (state := _difference(one.path.parent / name, size))
+            and not _is_of_another(context, one, name)
         ]
         if different:
             yield Observation(
@@ -196,6 +200,19 @@ def _libraries(context: Context, one: Distribution) -> Iterator[tuple[str, int]]
         for name, size in context.listed[one.path]:
             if _LIBRARY.search(name) and not _TOLD_ELSEWHERE.match(name):
                 yield name, size
+
+
+def _is_of_another(context: Context, one: Distribution, name: str) -> bool:
+    """Tell whether a file is there as another distribution in the same folder installed it."""
+    others = (other for other in context.environment.distributions if other.path.parent == one.path.parent)
+    return any(
+        other.path != one.path
+        and any(
+            listed == name and size != -1 and not _difference(other.path.parent / name, size)
+            for listed, size in context.listed[other.path]
+        )
+        for other in others
+    )
 
 
 def _difference(path: Path, size: int) -> str:

@@ -79,18 +79,32 @@ def declared(context: Context) -> Iterator[Observation]:
 )
 def undeclared(context: Context) -> Iterator[Observation]:
     """Observe what is imported, not declared and not there."""
-    family = context.family
-    for part in family.parts if family else ():
+    told = set()
+    for wanted, evidence in _imported(context):
+        name = canonicalize_name(wanted.name)
+        if name not in told and _standing_in(context, name) is None:
+            told.add(name)
+            yield Observation(
+                "error",
+                f"{wanted.name} is imported and not here",
+                (evidence,),
+                context.install(f"{wanted.name}{wanted.specifier}"),
+                installing(context, wanted),
+            )
+
+
+def _imported(context: Context) -> Iterator[tuple[Requirement, str]]:
+    """Give what is imported without being declared, or under an extra alone, each with where that is told."""
+    for part in context.family.parts if context.family else ():
         if context.environment.version_of(part.distribution):
             for line in part.omits:
-                yield from _absent(context, Requirement(line), f"{part.distribution}: {part.source}")
+                yield Requirement(line), f"{part.distribution}: {part.source}"
     for one in context.stack:
-        for extra in (
-            (*_OF_MIM, *_IMPORTED_EXTRAS.get(one.name, ())) if one.name.startswith(_OPENMMLAB) else ()
-        ):
-            for wanted in requirements_of(one, context.markers, extra):
-                if canonicalize_name(wanted.name) not in EDITIONS["mmcv"]:
-                    yield from _absent(context, wanted, f"{one.path}: Requires-Dist {wanted}")
+        if one.name.startswith(_OPENMMLAB):
+            for extra in (*_OF_MIM, *_IMPORTED_EXTRAS.get(one.name, ())):
+                for wanted in requirements_of(one, context.markers, extra):
+                    if canonicalize_name(wanted.name) not in EDITIONS["mmcv"]:
+                        yield wanted, f"{one.path}: Requires-Dist {wanted}"
 
 
 def _beyond(context: Context, one: Distribution, wanted: Requirement) -> Iterator[Observation]:
@@ -106,17 +120,6 @@ def _beyond(context: Context, one: Distribution, wanted: Requirement) -> Iterato
         (f"{one.path}: Requires-Dist {wanted}",),
         _bring(context, wanted),
     )
-
-
-def _absent(context: Context, wanted: Requirement, evidence: str) -> Iterator[Observation]:
-    if _standing_in(context, canonicalize_name(wanted.name)) is None:
-        yield Observation(
-            "error",
-            f"{wanted.name} is imported and not here",
-            (evidence,),
-            context.install(f"{wanted.name}{wanted.specifier}"),
-            installing(context, wanted),
-        )
 
 
 def _bring(context: Context, wanted: Requirement) -> str:

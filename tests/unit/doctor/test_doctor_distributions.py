@@ -119,6 +119,15 @@ def test_a_compiled_file_of_something_else_is_a_warning(site, examine):
     assert (finding.id, finding.severity) == ("MM105", "warning")
 
 
+def test_a_compiled_file_that_another_distribution_put_there_is_told_by_who_owns_it_alone(site, examine):
+    library = site.packages / "cv2" / "cv2.abi3.so"
+    library.write_bytes(library.read_bytes() + b"of another edition")
+    site.add("opencv-python", "4.11.0.86", top_level="cv2")
+    diagnosis = examine(site)
+    assert diagnosis.of("error") == ()
+    assert [finding.id for finding in diagnosis.of("warning")] == ["MM102"]
+
+
 @pytest.mark.parametrize("installer", ["conda\n", ""])
 def test_libraries_that_conda_or_the_system_changed_are_no_damage(site, examine, installer):
     (site.packages / "opencv_python_headless-4.11.0.86.dist-info" / "INSTALLER").write_text(installer)
@@ -237,6 +246,17 @@ def test_a_range_that_openmim_alone_keeps_is_a_warning(site, examine, extra):
     assert (finding.id, finding.severity) == ("MM111", "warning")
     assert finding.message == "mmrotate 0.3.4 is for mmcv-full<1.7.0,>=1.4.4, here is 1.7.2"
     assert finding.remedy == f"mmsetup install --env {site.prefix}"
+
+
+def test_mmengine_alone_needs_no_mmcv(site, errors):
+    site.remove("mmcv-full")
+    shutil.rmtree(site.packages / "mmcv")
+    for name in ("mmsegmentation", "mmdet"):
+        site.remove(name)
+    site.add("mmengine", "0.10.7", {"mmengine/__init__.py": ""})
+    assert errors(site) == []
+    site.add("mmdet", "3.3.0", {"mmdet/__init__.py": ""})
+    assert errors(site) == ["MM101"]
 
 
 def test_what_openmim_alone_installs_is_missing(site, errors):
