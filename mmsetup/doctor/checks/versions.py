@@ -70,9 +70,9 @@ def known_limit(context: Context) -> Iterator[Observation]:
     title="The installed versions are known to break together",
     cause="Two installed versions do not work together, and no bound on a third one avoids it.",
     looks_at="The catalogue's breaks without bounds whose conditions hold for the installed versions. What "
-    "makes a plan impossible, or loading or training fail, is an error; what only part of the users meet "
-    "is a warning, and so is what fails on GPUs where this machine has none, or on several where it has "
-    "one.",
+    "lets importing, loading or training fail is an error; what only part of the users meet or a package "
+    "merely declares is a warning, and so is what fails on GPUs where this machine has none, or on several "
+    "where it has one.",
     remedy="Choose another of the versions that the evidence names, or live with what it says.",
     seen_in=("microsoft/Cream#179", "open-mmlab/mmengine#1655"),
 )
@@ -91,7 +91,7 @@ def known_break(context: Context) -> Iterator[Observation]:
 def _severity(context: Context, found: Break) -> Severity:
     enough = {"error": 0, "gpu": 1, "several-gpus": 2}.get(found.severity)
     is_met = enough is not None and len(context.machine.gpus) >= enough
-    return "error" if found.reject or is_met else "warning"
+    return "error" if is_met else "warning"
 
 
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:
