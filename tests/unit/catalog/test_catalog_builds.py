@@ -7,8 +7,11 @@ import pytest
 from mmsetup.catalog.builds import core_seconds, keep_apart, known
 
 
-def test_each_further_gpu_takes_less_than_the_first() -> None:
-    one, two, three = (core_seconds("mmcv_full", "1.7.2", number) for number in (1, 2, 3))
+@pytest.mark.parametrize(
+    ("distribution", "version"), [("mmcv_full", "1.7.2"), ("mmcv", "2.2.0"), ("onedl_mmcv", "2.3.6")]
+)
+def test_each_further_gpu_takes_less_than_the_first(distribution: str, version: str) -> None:
+    one, two, three = (core_seconds(distribution, version, number) for number in (1, 2, 3))
     assert one is not None
     assert two is not None
     assert three is not None
@@ -16,7 +19,9 @@ def test_each_further_gpu_takes_less_than_the_first() -> None:
     assert three - two == two - one
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("mmcv-full", "1.0.0"), ("numpy", "2.0.0")])
+@pytest.mark.parametrize(
+    ("distribution", "version"), [("mmcv-full", "1.0.0"), ("mmcv", "2.1.0"), ("numpy", "2.0.0")]
+)
 def test_what_was_not_measured_is_not_known(distribution: str, version: str) -> None:
     assert core_seconds(distribution, version, 1) is None
 
