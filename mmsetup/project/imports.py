@@ -11,7 +11,7 @@ from mmsetup.project.model import Clue, Evidence, Text
 from mmsetup.project.rules import Rules
 from mmsetup.project.syntax import Walk, chain
 
-__all__ = ["read_imports", "read_imports_by_line"]
+__all__ = ["Use", "read_imports", "read_imports_by_line", "uses", "uses_by_line"]
 
 _IMPORT = re.compile(r"^\s*(?:>>>\s*)?import\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _FROM = re.compile(r"^\s*(?:>>>\s*)?from\s+([\w.]+)\s+import\s+\(?\s*([\w, ]*)")
@@ -21,8 +21,8 @@ _TESTS = frozenset({"test", "tests"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Use:
-    """A dotted name of the stack at a line; ``guarded``: the code catches that it is missing."""
+class Use:
+    """A dotted name at a line; ``guarded``: the code catches that it is missing."""
 
     name: str
     line: int
@@ -31,15 +31,15 @@ class _Use:
 
 def read_imports(text: Text, walk: Walk, rules: Rules) -> Evidence:
     """Tell what the names that a module takes from the stack say."""
-    return _evidence(text, _uses(walk), rules)
+    return _evidence(text, uses(walk), rules)
 
 
 def read_imports_by_line(text: Text, rules: Rules) -> Evidence:
     """Do the same with the lines alone, for what is not of this Python."""
-    return _evidence(text, _uses_by_line(text.lines), rules)
+    return _evidence(text, uses_by_line(text.lines), rules)
 
 
-def _evidence(text: Text, found: Iterator[_Use], rules: Rules) -> Evidence:
+def _evidence(text: Text, found: Iterator[Use], rules: Rules) -> Evidence:
     modules, known = rules.modules, rules.packages
     is_test = not _TESTS.isdisjoint(text.folders)
     clues: dict[str, Clue] = {}
@@ -66,37 +66,39 @@ def _evidence(text: Text, found: Iterator[_Use], rules: Rules) -> Evidence:
     )
 
 
-def _uses(walk: Walk) -> Iterator[_Use]:
+def uses(walk: Walk) -> Iterator[Use]:
+    """Give every dotted name that a module imports, or takes from what it imports."""
     bound: dict[str, str] = {}
     chains: list[tuple[str, int, bool]] = []
     for node, guarded in walk:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield _Use(alias.name, node.lineno, guarded)
+                yield Use(alias.name, node.lineno, guarded)
                 top = alias.name.partition(".")[0]
                 bound[alias.asname or top] = alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                yield _Use(full, alias.lineno, guarded)
+                yield Use(full, alias.lineno, guarded)
                 bound[alias.asname or alias.name] = full
         elif isinstance(node, ast.Attribute):
             chains.append((chain(node), node.lineno, guarded))
     for dotted, line, guarded in chains:
         first, _, rest = dotted.partition(".")
         if rest and first in bound:
-            yield _Use(f"{bound[first]}.{rest}", line, guarded)
+            yield Use(f"{bound[first]}.{rest}", line, guarded)
 
 
-def _uses_by_line(lines: tuple[str, ...]) -> Iterator[_Use]:
+def uses_by_line(lines: tuple[str, ...]) -> Iterator[Use]:
+    """Do the same with the lines alone."""
     for number, line in enumerate(lines, 1):
         whole = _IMPORT.match(line)
         if whole is not None:
             for name in whole[1].split(","):
-                yield _Use(name.strip(), number, guarded=False)
+                yield Use(name.strip(), number, guarded=False)
         part = _FROM.match(line)
         if part is not None:
             # A list that goes on in the next line leaves the module alone to be told.
             for name in part[2].split(",") if part[2].strip() else [""]:
                 taken = name.split()
-                yield _Use(".".join((part[1], *taken[:1])), number, guarded=False)
+                yield Use(".".join((part[1], *taken[:1])), number, guarded=False)
