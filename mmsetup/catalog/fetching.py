@@ -53,12 +53,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no page; all but ``words`` as in :class:`mmsetup.catalog.pages.Page`."""
+    """Why there is no page; ``status`` is the number of the answer that came instead, 0 where none did.
+
+    All others but ``words`` are as in :class:`mmsetup.catalog.pages.Page`.
+    """
 
     words: str
     missing: bool = False
     unreachable: bool = False
     wants_password: bool = False
+    status: int = 0
 
 
 @dataclass(slots=True)
@@ -79,18 +83,24 @@ class _FailedError(Exception):
 
 
 def fetch(
-    url: str, deadline: float, attempts: Attempts, *, unless: Mapping[str, str] | None = None
+    url: str,
+    deadline: float,
+    attempts: Attempts,
+    *,
+    unless: Mapping[str, str] | None = None,
+    method: str = "GET",
 ) -> Answer | Failure:
     """Ask for a page until it comes, or it is certain that it does not, or ``deadline`` (monotonic seconds).
 
     A connection that breaks, and the answers 429, 502, 503 and 504, are taken for passing: the page is asked
     for again after 0.1 s, 0.2 s, 0.4 s …, or what ``Retry-After`` says, five times at most. With the headers
-    ``unless`` (``If-None-Match``, ``If-Modified-Since``) an answer may be that nothing was modified.
+    ``unless`` (``If-None-Match``, ``If-Modified-Since``) an answer may be that nothing was modified. With the
+    ``method`` HEAD it has no body.
     """
     while True:
         attempts.tries += 1
         try:
-            return _tried(url, deadline, attempts.heard, dict(unless or {}))
+            return _tried(url, deadline, attempts.heard, dict(unless or {}), method)
         except _FailedError as failed:
             if failed.again is None or attempts.tries >= _MOST_TRIES:
                 return failed.failure
@@ -100,7 +110,7 @@ def fetch(
             time.sleep(pause)
 
 
-def _tried(url: str, deadline: float, heard: Event, unless: dict[str, str]) -> Answer:
+def _tried(url: str, deadline: float, heard: Event, unless: dict[str, str], method: str) -> Answer:
     at, authorization = url, ""
     for _ in range(_MOST_REDIRECTS + 1):
         try:
@@ -114,7 +124,7 @@ def _tried(url: str, deadline: float, heard: Event, unless: dict[str, str]) -> A
             sent["Authorization"] = authorization
         was_heard = False
         try:
-            with _opened(target, sent, deadline) as answer:
+            with _opened(target, sent, deadline, method) as answer:
                 was_heard = True
                 heard.set()
                 if answer.status not in _MOVED:
@@ -128,7 +138,7 @@ def _tried(url: str, deadline: float, heard: Event, unless: dict[str, str]) -> A
     raise _FailedError(Failure(f"it redirects more than {_MOST_REDIRECTS} times"))
 
 
-def _opened(target: str, headers: Mapping[str, str], deadline: float) -> HTTPResponse:
+def _opened(target: str, headers: Mapping[str, str], deadline: float, method: str) -> HTTPResponse:
     # Only what speaks HTTP: no handler for files or FTP that a redirect could reach, none that follows one.
     opener = urllib.request.OpenerDirector()
     opener.add_handler(urllib.request.ProxyHandler())
@@ -136,7 +146,7 @@ def _opened(target: str, headers: Mapping[str, str], deadline: float) -> HTTPRes
     if target.startswith("https:"):
         opener.add_handler(urllib.request.HTTPSHandler(context=tls()))
     left = max(_SHORTEST, deadline - time.monotonic())
-    request = urllib.request.Request(target, headers=dict(headers))  # noqa: S310 (see askable)
+    request = urllib.request.Request(target, headers=dict(headers), method=method)  # noqa: S310 (see askable)
     answer = opener.open(request, timeout=left)
     if not isinstance(answer, HTTPResponse):
         raise TypeError("only HTTP was asked for")
@@ -173,7 +183,7 @@ def _check_status(answer: HTTPResponse, proxy: Proxy | None, *, has_credentials:
     again = _retry_after(answer.headers.get("Retry-After", "")) if status in _PASSING else None
     if again is not None and again > 1:
         told += f", to be asked again after {again:.0f} s"
-    raise _FailedError(Failure(told, missing=status in _GONE), again)
+    raise _FailedError(Failure(told, missing=status in _GONE, status=status), again)
 
 
 def _retry_after(text: str) -> float:
