@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mmsetup.doctor import Diagnosis
     from mmsetup.doctor.fix import Mended
+    from mmsetup.doctor.project import Project
     from mmsetup.probe.machine import Machine
 
 __all__ = ["Examination", "command", "write_junit"]
@@ -24,6 +25,7 @@ _DEFAULT = Path(".venv")
 _FORMS = "What is printed"
 _MENDING = "Mending"
 _FLEET = "Many nodes"
+_PROJECT = "Your own code"
 
 
 def command(
@@ -49,6 +51,21 @@ def command(
         bool,
         typer.Option(
             "--deep", help="Ask the environment too: imports, operators, workers; in child processes."
+        ),
+    ] = False,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project",
+            help="Read your code and configurations too; without an environment, them alone.",
+            metavar="DIR",
+            rich_help_panel=_PROJECT,
+        ),
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline", help="Do not ask whether weights can be fetched.", rich_help_panel=_PROJECT
         ),
     ] = False,
     fix: Annotated[
@@ -122,13 +139,24 @@ def command(
         raise RequestError(
             f"--deep does not go with {'--fix' if fix else '--fleet'}", remedy="mmsetup doctor --deep"
         )
-    examination = Examination(_separate(select), _separate(ignore), deep=deep)
+    if project is not None and (fix or fleet):
+        raise RequestError(
+            f"--project does not go with {'--fix' if fix else '--fleet'}",
+            remedy="mmsetup doctor --project DIR",
+        )
+    beside = _project(project, offline=offline) if project is not None else None
+    examination = Examination(_separate(select), _separate(ignore), deep=deep, project=beside)
     if fleet:
         from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
 
         meeting = Meeting(fleet_dir, fleet_timeout, strict=strict, json=json, junit=junit)
         raise typer.Exit(examine_fleet(lambda: _where(env, python), examination, meeting))
-    where = _where(env, python)
+    where = _where_of(env, python, project) if project is not None else _where(env, python)
+    if where is None:
+        _examine_alone(
+            examination, deep=deep, strict=strict, junit=junit, form=_form(json=json, markdown=markdown)
+        )
+        return
     examination.prepare(where)
     mended = _mended(where, examination, yes=yes) if fix else None
     diagnosis = mended.diagnosis if mended else examination.of(where)
@@ -140,8 +168,15 @@ def command(
 class Examination:
     """What every examination of a command has in common: the machine, the catalogue, the chosen checks."""
 
-    def __init__(self, select: tuple[str, ...], ignore: tuple[str, ...], *, deep: bool = False) -> None:
-        self.select, self.ignore, self.deep = select, ignore, deep
+    def __init__(
+        self,
+        select: tuple[str, ...],
+        ignore: tuple[str, ...],
+        *,
+        deep: bool = False,
+        project: Project | None = None,
+    ) -> None:
+        self.select, self.ignore, self.deep, self.project = select, ignore, deep, project
 
     def prepare(self, where: Path) -> None:
         """Look at the machine and read the catalogue."""
@@ -155,7 +190,14 @@ class Examination:
         from mmsetup.doctor import doctor
 
         if not self.deep:
-            return doctor(where, self.machine, self.catalog, select=self.select, ignore=self.ignore)
+            return doctor(
+                where,
+                self.machine,
+                self.catalog,
+                select=self.select,
+                ignore=self.ignore,
+                project=self.project,
+            )
         from rich.console import Console
 
         from mmsetup.render.live import LiveProgress
@@ -170,6 +212,7 @@ class Examination:
                 ignore=self.ignore,
                 deep=True,
                 progress=progress,
+                project=self.project,
             )
 
 
@@ -283,6 +326,42 @@ def _where(env: Path | None, python: Path | None) -> Path:
             remedy="mmsetup doctor --env DIR  # or: mmsetup install",
         )
     return where
+
+
+def _project(path: Path, *, offline: bool) -> Project:
+    """Give the project to examine; the settings of its folder may say that there is no network."""
+    from mmsetup.doctor.project import Project
+    from mmsetup.settings import settings
+
+    return Project(path, is_offline=offline or bool(settings(Path()).offline))
+
+
+def _where_of(env: Path | None, python: Path | None, project: Path) -> Path | None:
+    """Find the environment of a project: what was named, its own .venv, the one here, the active one."""
+    own = project / _DEFAULT
+    if env is None and python is None and own.is_dir():
+        return own
+    if env is None and python is None and not _DEFAULT.exists() and not os.environ.get("VIRTUAL_ENV"):
+        return None
+    return _where(env, python)
+
+
+def _examine_alone(
+    examination: Examination, *, deep: bool, strict: bool, junit: Path | None, form: str
+) -> None:
+    """Examine a project where there is no environment."""
+    from mmsetup.doctor.diagnose import doctor_of_project
+    from mmsetup.errors import TargetError
+    from mmsetup.probe import probe
+
+    if examination.project is None or deep:
+        raise TargetError(
+            "--deep asks an environment, and there is none", remedy="mmsetup doctor --deep --env DIR"
+        )
+    diagnosis = doctor_of_project(examination.project, select=examination.select, ignore=examination.ignore)
+    if junit is not None:
+        write_junit(junit, [(f"mmsetup doctor {diagnosis.prefix}", diagnosis)], strict=strict)
+    _tell(diagnosis, probe(), None, strict=strict, form=form)
 
 
 def _separate(asked: list[str] | None) -> tuple[str, ...]:

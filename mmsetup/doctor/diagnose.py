@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.deep import DEEP_CHECKS, SECONDS
 from mmsetup.doctor.fleet_checks import FLEET_CHECKS
-from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Part
+from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Observation, Part
 from mmsetup.doctor.patches import patches_of
 from mmsetup.errors import RequestError
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
 from mmsetup.progress import Progress, Silent
 
-__all__ = ["CRASHED", "check_ids", "doctor", "every_check"]
+if TYPE_CHECKING:
+    from mmsetup.doctor.project import Project
+    from mmsetup.doctor.project.model import ProjectCheck
+
+__all__ = ["CRASHED", "check_ids", "doctor", "doctor_of_project", "every_check"]
 
 
 CRASHED = Check(
@@ -43,21 +50,28 @@ def doctor(
     deep: bool = False,
     seconds: float = SECONDS,
     progress: Progress | None = None,
+    project: Project | None = None,
 ) -> Diagnosis:
     """Examine an environment, given as its description, its folder or its Python.
 
     ``select`` and ``ignore`` are ids or their beginnings (``MM2``); with ``select`` only those run. With
     ``deep`` the environment is asked as well, in child processes, ``seconds`` at most for each question.
+    With a ``project`` its code and configurations are examined beside the environment.
 
     Raises:
-        RequestError: an id in ``select`` or ``ignore`` is none.
+        RequestError: an id in ``select`` or ``ignore`` is none, or the project cannot be read.
         TargetError: there is no environment at the path that was given.
     """
     check_ids(select, ignore, checks=checks)
     chosen = _chosen(checks, select, ignore)
     described = look_at(environment) if isinstance(environment, Path) else environment
     context = Context(described, machine, catalog)
-    findings = [finding for one in chosen for finding in _findings(one, context)]
+    findings = [finding for one in chosen for finding in _findings(one, partial(one.run, context))]
+    if project is not None:
+        beside = replace(project, context=context)
+        of_project = _of_project(beside, select, ignore)
+        findings += [found for one in of_project for found in _findings(one.check, partial(one.run, beside))]
+        chosen += [one.check for one in of_project]
     findings = [finding for finding in findings if not _matches(finding.id, ignore)]
     if deep:
         asked = _chosen(DEEP_CHECKS, select, ignore)
@@ -69,16 +83,58 @@ def doctor(
         family=context.family.name if context.family else "",
         parts=tuple(Part(found.name, found.version, patches_of(found)) for found in context.stack),
         checked=tuple(one.id for one in chosen),
-        findings=tuple(
-            sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id))
-        ),
+        findings=_worst_first(findings),
         overrides=machine.overrides,
+        project=str(project.path) if project is not None else "",
     )
 
 
+def doctor_of_project(
+    project: Project, *, select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> Diagnosis:
+    """Examine a project alone: the checks that have to know what is installed are left out.
+
+    Raises:
+        RequestError: an id in ``select`` or ``ignore`` is none, or the project cannot be read.
+    """
+    check_ids(select, ignore)
+    chosen = [one for one in _of_project(project, select, ignore) if not one.needs_environment]
+    findings = [found for one in chosen for found in _findings(one.check, partial(one.run, project))]
+    return Diagnosis(
+        prefix=project.path.absolute(),
+        python="",
+        family="",
+        parts=(),
+        checked=tuple(one.check.id for one in chosen),
+        findings=_worst_first([one for one in findings if not _matches(one.id, ignore)]),
+        project=str(project.path),
+    )
+
+
+def _of_project(project: Project, select: Sequence[str], ignore: Sequence[str]) -> list[ProjectCheck]:
+    # Only then: a diagnosis of an environment alone does not wait for this import.
+    from mmsetup.doctor.project.checks import CHECKS_OF_PROJECT  # noqa: PLC0415
+
+    # What cannot be read is refused here, and not told as a fault of each check.
+    _ = project.texts
+    chosen = {one.id for one in _chosen([one.check for one in CHECKS_OF_PROJECT], select, ignore)}
+    return [one for one in CHECKS_OF_PROJECT if one.check.id in chosen]
+
+
+def _worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
 def every_check() -> tuple[Check, ...]:
-    """Give all checks by id: those of --deep and of a fleet too, and the one for what could not be done."""
-    return tuple(sorted((CRASHED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS), key=lambda one: one.id))
+    """Give all checks by id: those of --deep, of a project, of a fleet, and for what could not be done."""
+    every = (CRASHED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS, *_checks_of_project())
+    return tuple(sorted(every, key=lambda one: one.id))
+
+
+def _checks_of_project() -> Iterator[Check]:
+    from mmsetup.doctor.project.checks import CHECKS_OF_PROJECT  # noqa: PLC0415 (as above)
+
+    return (one.check for one in CHECKS_OF_PROJECT)
 
 
 def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[Check] = CHECKS) -> None:
@@ -89,6 +145,9 @@ def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[
     """
     known = (CRASHED, *checks, *DEEP_CHECKS, *FLEET_CHECKS)
     unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
+    if unknown:
+        of_project = tuple(_checks_of_project())
+        unknown = [asked for asked in unknown if not any(_matches(one.id, [asked]) for one in of_project)]
     if unknown:
         raise RequestError(f"no check has the id {', '.join(unknown)}", remedy="mmsetup explain  # lists all")
 
@@ -103,9 +162,9 @@ def _matches(identifier: str, asked: Sequence[str]) -> bool:
     return any(beginning and identifier.startswith(beginning.upper()) for beginning in asked)
 
 
-def _findings(one: Check, context: Context) -> Iterator[Finding]:
+def _findings(one: Check, run: Callable[[], Iterable[Observation]]) -> Iterator[Finding]:
     try:
-        observed = tuple(one.run(context))
+        observed = tuple(run())
     except Exception as error:  # noqa: BLE001 (whatever a check raises must not end the others)
         yield _crashed(one, error)
         return
@@ -125,7 +184,7 @@ def _asked(
         answered = examine(context, asked, findings, progress, seconds=seconds)
     except Exception as error:  # noqa: BLE001 (what was found without asking is not lost)
         return [_crashed(one, error) for one in asked[:1]]
-    return [finding for one in answered for finding in _findings(one, context)]
+    return [finding for one in answered for finding in _findings(one, partial(one.run, context))]
 
 
 def _crashed(one: Check, error: Exception) -> Finding:

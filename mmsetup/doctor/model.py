@@ -90,7 +90,9 @@ class Diagnosis:
     """What was looked at and what was found, worst first.
 
     ``family`` is a guess from what is installed, or empty; ``parts`` are its distributions that are there;
-    ``checked`` are the ids of the checks that ran; ``overrides`` what stood in for hardware.
+    ``checked`` are the ids of the checks that ran; ``overrides`` what stood in for hardware. ``project`` is
+    the folder or file that was examined beside the environment, empty where none was; where it was examined
+    without an environment, it is the ``prefix`` as well, and ``python`` is empty.
     """
 
     prefix: Path
@@ -100,6 +102,7 @@ class Diagnosis:
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
     overrides: tuple[str, ...] = ()
+    project: str = ""
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """Give the findings of one severity."""

@@ -40,7 +40,12 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     On a terminal what does not fit on one screen is told without evidence, the least important first.
     """
     stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
-    console.print(Text(f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}", "bold"), soft_wrap=True)
+    if diagnosis.python:
+        told = f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}"
+        beside = f"; beside it the project {diagnosis.project}" if diagnosis.project else ""
+    else:
+        told, beside = f"the project {diagnosis.project}", ", without an environment"
+    console.print(Text(f"{told}{beside}", "bold"), soft_wrap=True)
     for part in diagnosis.parts:
         if part.patches:
             words = f"{part.name} is patched: {', '.join(part.patches)}"

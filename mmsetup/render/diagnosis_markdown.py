@@ -42,8 +42,11 @@ def _finding(finding: Finding, scrubber: Scrubber) -> Iterator[str]:
 
 
 def _versions(diagnosis: Diagnosis, machine: Machine) -> Iterator[tuple[str, str]]:
-    yield "environment", str(diagnosis.prefix)
-    yield "Python", diagnosis.python
+    if diagnosis.python:
+        yield "environment", str(diagnosis.prefix)
+        yield "Python", diagnosis.python
+    if diagnosis.project:
+        yield "project", diagnosis.project
     for part in diagnosis.parts:
         patched = f" (patched: {', '.join(part.patches)})" if part.patches else ""
         yield part.name, part.version + patched

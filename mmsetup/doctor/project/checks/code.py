@@ -1,0 +1,74 @@
+"""MM83x: the project's own code against the installed numpy."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from mmsetup.doctor.model import Observation
+from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.project import Module, Project
+from mmsetup.project.syntax import chain
+
+__all__ = ["dropped_by_numpy"]
+
+_IMPORTED = re.compile(r"\bnumpy\b")
+
+
+@project_check(
+    "MM831",
+    title="Code takes a name from numpy that this numpy does not have",
+    cause="numpy 1.24 dropped np.bool, np.int, np.float and np.object, numpy 2.0 dropped np.float_ and more: "
+    "\"module 'numpy' has no attribute 'int'\" at the moment in which the line runs.",
+    looks_at="Names that the project's code takes from numpy, against what the installed numpy has dropped.",
+    remedy="The builtin of that name (bool, int, float, object), np.bool_, np.float64; or an older numpy.",
+    seen_in=("open-mmlab/mmyolo#411", "jbwang1997/OBBDetection#208"),
+    needs_environment=True,
+)
+def dropped_by_numpy(project: Project) -> Iterator[Observation]:
+    """Observe names of numpy that are gone."""
+    context = project.context
+    assert context is not None  # noqa: S101 (needs_environment)
+    version = context.versions.get("numpy")
+    if version is None:
+        return
+    gone = project.tables.without(version)
+    mentioned = re.compile(rf"\.(?:{'|'.join(sorted(gone))})\b") if gone else None
+    lines = [
+        f"{module.at(line)}  (numpy.{name})"
+        for module in (*project.modules, *(code for code, _ in project.notebooks))
+        if mentioned is not None and _IMPORTED.search(module.source) and mentioned.search(module.source)
+        for line, name in _taken(module)
+        if name in gone
+    ]
+    if lines:
+        yield Observation(
+            "error",
+            f"{len(lines)} line(s) use what numpy {version} does not have",
+            shown(lines),
+            "replace np.bool, np.int, np.float by bool, int, float (np.bool_, np.int64, np.float64); "
+            f"or: {context.install(_older(project))}",
+        )
+
+
+def _older(project: Project) -> str:
+    return f"numpy<{project.tables.known['numpy'][0]['gone']}"
+
+
+def _taken(module: Module) -> Iterator[tuple[int, str]]:
+    """Give the names that code takes from numpy and that it would fail without."""
+    names = {
+        alias.asname or alias.name
+        for node, _ in module.walk
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "numpy"
+    }
+    for node, guarded in module.walk:
+        if guarded:
+            continue
+        if isinstance(node, ast.Attribute) and chain(node.value) in names and names:
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module == "numpy" and not node.level:
+            yield from ((node.lineno, alias.name) for alias in node.names)

@@ -1,0 +1,269 @@
+"""MM80x: code and configurations of one generation beside the other, and packages that are not installed."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mmsetup.doctor.context import Context
+from mmsetup.doctor.model import Observation
+from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.project import Module, Project
+from mmsetup.doctor.project.registry import generation_of
+from mmsetup.project.imports import Use, uses, uses_by_line
+from mmsetup.project.inherit import Config
+from mmsetup.project.values import Value
+
+__all__ = ["absent_packages", "foreign_code", "foreign_configs", "is_foreign"]
+
+_ENOUGH = 2
+
+
+@project_check(
+    "MM801",
+    title="Code of one generation runs beside packages of the other",
+    cause="mmcv 2.0 dropped mmcv.runner, mmcv.parallel, Config and Registry for mmengine, mmsegmentation 1.0 "
+    "and mmdet 3.0 renamed what they offer. Code for the first generation does not import with the second, "
+    "and the other way round.",
+    looks_at="The imports of the project's Python files and notebooks against the generation of the "
+    "installed mmcv, mmseg, mmdet and mmcls. An import whose failure the code catches does not count, nor "
+    "does a package that the project brings itself.",
+    remedy="Install the family that the project was written for (mmsetup plan --for DIR shows it), or move "
+    "the code.",
+    seen_in=(
+        "open-mmlab/mmcv#2762",
+        "open-mmlab/mmcv#2761",
+        "OpenGVLab/InternImage#206",
+        "modelscope/facechain#566",
+    ),
+    needs_environment=True,
+)
+def foreign_code(project: Project) -> Iterator[Observation]:
+    """Observe names that the installed generation of a package does not have."""
+    context = project.context
+    assert context is not None  # noqa: S101 (needs_environment)
+    found: dict[str, list[str]] = {}
+    for module in project.of_the_stack:
+        for use in _uses(module):
+            rule = project.rules.of_name(use.name)
+            top = use.name.partition(".")[0]
+            if rule is None or not rule.strong or use.guarded or top in project.own_packages:
+                continue
+            here = _generation(project, context, top)
+            wanted = project.rules.generations[rule.family]
+            if here is None or here == wanted or _is_there(context, rule.name):
+                continue
+            line = f"{module.at(use.line)}  ({rule.meaning})"
+            if line not in found.setdefault(top, []):
+                found[top].append(line)
+    for top, lines in found.items():
+        owner = next((f"{one.name} {one.version}" for one in context.owners(top)), "")
+        beside = owner or "mmengine is not installed: this is the generation before it"
+        yield Observation(
+            "error",
+            f"{len(lines)} line(s) use what {top} has in another generation, here is {beside}",
+            shown(lines),
+            _other_environment(project),
+        )
+
+
+@project_check(
+    "MM802",
+    title="A configuration is written for the runner of the other generation",
+    cause="mmengine reads train_dataloader, optim_wrapper and train_cfg where mmcv 1.x reads data, "
+    "optimizer and runner; neither reads what is meant for the other.",
+    looks_at="The keys and types in each configuration against the installed generation. One that holds keys "
+    "of both is left to MM804.",
+    remedy="Install the family that the configuration was written for, or rewrite it.",
+    seen_in=("open-mmlab/mmcv#2762", "OpenGVLab/InternImage#206"),
+    needs_environment=True,
+)
+def foreign_configs(project: Project) -> Iterator[Observation]:
+    """Observe configurations of which all keys belong to the other generation."""
+    found = [(config, told) for config in project.configs if (told := is_foreign(project, config))]
+    if found:
+        names = sorted({family for _, told in found for family in told.families})
+        yield Observation(
+            "error",
+            f"{len(found)} configuration(s) are written for {', '.join(names)}, which is not what is "
+            f"installed",
+            shown([told.line for _, told in found]),
+            _other_environment(project),
+        )
+
+
+@project_check(
+    "MM803",
+    title="A package that the project needs is not installed",
+    cause="mmdet, mmcls and mmpretrain are optional beside mmsegmentation: ConvNeXt, BEiT and Mask2Former "
+    "come from them, and only the configuration says so. A module in custom_imports is imported first.",
+    looks_at="The imports of the project, the scopes in its configurations (type='mmpretrain.ConvNeXt'), "
+    "their custom_imports and bases (mmdet::...), against what is installed and what the project "
+    "brings itself. Imports whose failure is caught, and tests, do not count; one inside a function "
+    "is a warning.",
+    remedy="Install the package that fits the rest (mmsetup install --with NAME).",
+    seen_in=("open-mmlab/mmsegmentation#2991", "yeungchenwa/OCR-SAM#22"),
+    needs_environment=True,
+)
+def absent_packages(project: Project) -> Iterator[Observation]:
+    """Observe packages that are named and that are neither installed nor part of the project."""
+    context = project.context
+    assert context is not None  # noqa: S101 (needs_environment)
+    wanted: dict[str, _Wanted] = {}
+    for module, text, is_certain in (*_imported(project), *_configured(project)):
+        top = module.partition(".")[0]
+        if _is_here(project, context, module, top) or _is_foreign_name(project, context, top):
+            continue
+        one = wanted.setdefault(top, _Wanted([], is_certain=False))
+        if text not in one.lines:
+            one.lines.append(text)
+        wanted[top] = _Wanted(one.lines, one.is_certain or is_certain)
+    for top, one in sorted(wanted.items()):
+        family = context.family.name if context.family else ""
+        distribution = project.rules.of_module(top, family) or project.rules.of_module(top, "")
+        is_of_stack = top in project.rules.modules
+        name = distribution.name if distribution is not None else top
+        yield Observation(
+            "error" if one.is_certain else "warning",
+            f"{name if is_of_stack else top} is not installed, {len(one.lines)} place(s) need it",
+            shown(one.lines),
+            f"{context.make_again} --with {top}"
+            if top in project.rules.packages
+            else f"add the folder that holds {top} to PYTHONPATH, or install it",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    lines: list[str]
+    is_certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    families: frozenset[str]
+    line: str
+
+
+def is_foreign(project: Project, config: Config) -> _Told | None:
+    """Tell whether a configuration is wholly of another generation than what is installed."""
+    told: dict[str, _Told | None] = project.kept.setdefault("foreign", {})
+    if config.path not in told:
+        told[config.path] = _foreign(project, config)
+    return told[config.path]
+
+
+def _foreign(project: Project, config: Config) -> _Told | None:
+    context = project.context
+    here = _generation(project, context, "mmcv") if context is not None else None
+    if here is None:
+        return None
+    clues: Mapping[str, tuple[str, str]] = {
+        key: (rule.rule.family, str(value.place))
+        for key, value in config.values.items()
+        for rule in project.rules.keys.get(key, ())
+        if _fits(rule.value, rule.holds, rule.type, value)
+    }
+    families = {family for family, _ in clues.values()}
+    if len(clues) < _ENOUGH or any(project.rules.generations[family] == here for family in families):
+        return None
+    keys = ", ".join(list(clues)[:4])
+    return _Told(frozenset(families), f"{config.path}: {keys} ({next(iter(clues.values()))[1]})")
+
+
+def _fits(kind: str, holds: frozenset[str], of_type: str, value: Value) -> bool:
+    if kind == "dict":
+        inner = value.at("type")
+        is_held = not holds or bool(holds & value.fields.keys())
+        return isinstance(value.held, Mapping) and is_held and of_type in (inner.text if inner else "")
+    if kind == "list":
+        return isinstance(value.held, (tuple, Mapping))
+    if kind == "text":
+        return isinstance(value.held, str)
+    return kind == "any" or value.number is not None
+
+
+def _uses(module: Module) -> tuple[Use, ...]:
+    if module.tree is None:
+        return tuple(uses_by_line(module.text.lines))
+    return tuple(uses(module.walk))
+
+
+def _generation(project: Project, context: Context, top: str) -> int | None:
+    found = generation_of(project, context, top)
+    # mmengine itself has no first generation: without it, mmcv tells.
+    return found if found is not None or context.owners(top) else generation_of(project, context, "mmcv")
+
+
+def _is_foreign_name(project: Project, context: Context, top: str) -> bool:
+    """Tell whether MM801 or MM802 tells why a package is not there: it is of another generation."""
+    rule = project.rules.of_name(top)
+    here = generation_of(project, context, "mmcv")
+    return rule is not None and here is not None and project.rules.generations[rule.family] != here
+
+
+def _is_there(context: Context, name: str) -> bool:
+    """Tell whether a module of that name is installed all the same: a fork may have kept it."""
+    top, *rest = name.split(".")
+    folder = context.source(top)
+    if folder is None or not rest:
+        return False
+    place = folder.joinpath(*rest)
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def _imported(project: Project) -> Iterator[tuple[str, str, bool]]:
+    for module in project.of_the_stack:
+        if module.is_test:
+            continue
+        inside = _functions(module)
+        for use in _uses(module):
+            top = use.name.partition(".")[0]
+            if top in project.rules.modules and not use.guarded:
+                is_inner = any(begin < use.line <= end for begin, end in inside)
+                yield top, module.at(use.line), not is_inner
+
+
+def _functions(module: Module) -> tuple[tuple[int, int], ...]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return tuple((n.lineno, n.end_lineno or n.lineno) for n, _ in module.walk if isinstance(n, kinds))
+
+
+def _configured(project: Project) -> Iterator[tuple[str, str, bool]]:
+    seen: set[int] = set()
+    for config in project.configs:
+        if is_foreign(project, config):
+            continue
+        for value in project.used(config).walk(seen):
+            kind = value.fields.get("type")
+            scope = kind.text.partition(".")[0] if kind is not None and "." in kind.text else ""
+            if kind is not None and scope in project.rules.packages:
+                yield scope, f"{kind.place}: type={kind.text!r}", True
+        for name, place in config.missing:
+            scope = name.partition("::")[0]
+            if "::" in name and scope in project.rules.modules:
+                yield scope, f"{place}: {name}", True
+        custom = config.root.at("custom_imports.imports")
+        allowed = config.root.at("custom_imports.allow_failed_imports")
+        for one in custom.each() if custom is not None else ():
+            if one.text and (allowed is None or allowed.held is False):
+                yield one.text, f"{one.place}: custom_imports {one.text}", True
+
+
+def _is_here(project: Project, context: Context, module: str, top: str) -> bool:
+    if top in project.own_packages or project.has(module) or context.source(top) is not None:
+        return True
+    if top in project.rules.modules:
+        return False
+    single = (folder / f"{top}.py" for folder in context.environment.site_packages)
+    return project.has(top) or any(place.is_file() for place in single) or top in sys.stdlib_module_names
+
+
+def _other_environment(project: Project) -> str:
+    return (
+        f"mmsetup install --env .venv.other --for {shlex.quote(str(project.path))}  "
+        "# beside this one; or move the code to what is installed"
+    )

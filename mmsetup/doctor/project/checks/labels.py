@@ -1,0 +1,299 @@
+"""MM843 to MM845: labels of data sets: numbers in masks, numbers of classes, COCO categories."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmsetup.doctor.model import Observation, Severity
+from mmsetup.doctor.project.datasets import Dataset, Named, datasets, files_below
+from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.png import labels_of, size_of
+from mmsetup.doctor.project.project import Project
+from mmsetup.project.inherit import Config
+from mmsetup.project.values import Value
+
+__all__ = ["categories", "class_counts", "mask_values"]
+
+_MOST_MASKS = 48
+_MOST_PIXELS = 6_000_000
+_MOST_DATASETS = 8
+_IGNORED = 255
+_LARGEST_JSON = 64 << 20
+_MOST_IMAGES = 200
+_ASSERTING = "NumClassCheckHook"
+# A class beside the background may be counted alone.
+_BINARY = (1, 2)
+
+
+@project_check(
+    "MM843",
+    title="Masks hold labels that the model has no class for",
+    cause="A pixel of a mask is the number of its class, from 0; 255 is ignored. A label of num_classes "
+    "or more ends training in the loss: 'Target ... is out of bounds', on a GPU 'device-side assert "
+    "triggered'. Masks with colours have three numbers where one is read.",
+    looks_at="The values in a sample of 48 PNG masks at most of each data set that is here, against "
+    "num_classes of the heads, ignore_index and reduce_zero_label. Not looked at where classes are "
+    "renumbered.",
+    remedy="Raise num_classes, set reduce_zero_label, or renumber the masks.",
+)
+def mask_values(project: Project) -> Iterator[Observation]:
+    """Observe masks that do not fit the heads."""
+    seen: set[tuple[object, ...]] = set()
+    for one in datasets(project):
+        counts = _counts(one.config, "segmentation", project)
+        end, reduces = one.text("seg_map_suffix"), one.reduces
+        if one.task != "segmentation" or one.role == "test" or not counts or reduces is None or not end:
+            continue
+        if len(one.masks) != 1 or not one.masks[0].path.is_dir() or _renumbers(one):
+            continue
+        count = max(number for _, number in counts)
+        key = (one.masks[0].path, count, reduces, end)
+        if key in seen or len(seen) >= _MOST_DATASETS:
+            continue
+        seen.add(key)
+        yield from _of_masks(project, one, one.masks[0], end, counts, reduces=reduces)
+
+
+@project_check(
+    "MM844",
+    title="A head is for another number of classes than the data set has",
+    cause="num_classes of a head was left as it was in the base configuration. With too few, labels are "
+    "out of bounds in the loss; with too many, some are never learned; mmdet's NumClassCheckHook "
+    "refuses both.",
+    looks_at="num_classes of decode_head and auxiliary_head, of bbox_head and mask_head, against the "
+    "classes that the training data set has: of the configuration, else CLASSES or METAINFO of its "
+    "class.",
+    remedy="num_classes=... in every head.",
+)
+def class_counts(project: Project) -> Iterator[Observation]:
+    """Observe heads whose number of classes is not that of the data set."""
+    found: dict[Severity, dict[str, str]] = {"error": {}, "warning": {}}
+    for one in datasets(project):
+        if one.role != "train" or one.classes is None or one.type in project.tables.free_heads:
+            continue
+        many = len(one.classes)
+        severity: Severity = "error" if one.task == "detection" and _asserts(one.config) else "warning"
+        for head, number in _counts(one.config, one.task, project):
+            is_binary = one.task == "segmentation" and (many, number) == _BINARY
+            if number != many and not is_binary:
+                chosen = one.chosen_classes
+                source = str(chosen.place) if chosen is not None else one.said.source if one.said else ""
+                line = f"{head.place}: num_classes={number}, {one.type} has {many} ({source})"
+                found[severity].setdefault(line, one.config.path)
+    for severity, lines in found.items():
+        if lines:
+            paths = list(dict.fromkeys(lines.values()))
+            yield Observation(
+                severity,
+                f"{len(lines)} head(s) are for another number of classes than their data set, in {paths[0]}"
+                + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
+                shown(list(lines)),
+                "set num_classes of every head to the number of classes of the data set",
+            )
+
+
+@project_check(
+    "MM845",
+    title="A COCO annotation file does not fit the configuration",
+    cause="mmdet takes the categories whose names are among its classes; with other names every image is "
+    "without objects. Names in another language or case are other names.",
+    looks_at="The categories and file names in annotation files of 64 MiB at most that are here, against "
+    "the classes of the data set and the folder of its images.",
+    remedy="metainfo=dict(classes=(...)) (mmdet 3) or classes=(...) (mmdet 2) in every data set.",
+)
+def categories(project: Project) -> Iterator[Observation]:
+    """Observe annotation files whose categories or images are not those of the configuration."""
+    seen: set[tuple[object, ...]] = set()
+    for one in datasets(project):
+        for listed in one.lists if one.task == "detection" else ():
+            key = (listed.path, one.classes)
+            if key in seen or len(seen) >= _MOST_DATASETS or not listed.path.is_file():
+                continue
+            seen.add(key)
+            yield from _of_annotations(one, listed)
+
+
+def _counts(config: Config, task: str, project: Project) -> list[tuple[Value, int]]:
+    """Give the heads of a model and their num_classes."""
+    found = []
+    for entry in project.tables.known["heads"]:
+        for path in entry["paths"] if entry["task"] == task else ():
+            value = config.root.at(f"model.{path}")
+            for head in value.each() if value is not None else ():
+                number, kind = head.fields.get("num_classes"), head.fields.get("type")
+                name = kind.text.rpartition(".")[2] if kind is not None else ""
+                if name in project.tables.free_heads:
+                    continue
+                if number is not None and number.number is not None:
+                    found.append((number, number.number))
+    return found
+
+
+def _renumbers(one: Dataset) -> bool:
+    """Tell whether labels are mapped to others: classes are chosen that are not those of the class."""
+    chosen = one.chosen_classes
+    return chosen is not None and one.said is not None and one.said.classes not in {None, one.classes}
+
+
+def _of_masks(
+    project: Project,
+    one: Dataset,
+    folder: Named,
+    end: str,
+    counts: Sequence[tuple[Value, int]],
+    *,
+    reduces: bool,
+) -> Iterator[Observation]:
+    count = max(number for _, number in counts)
+    names = [name for name in files_below(folder.path) if name.endswith(end)]
+    ignored = {_IGNORED, *_ignored(one)}
+    strange: dict[int, str] = {}
+    coloured: list[str] = []
+    looked, pixels = 0, 0
+    for name in _spread(names):
+        path = folder.path / name
+        size = size_of(path)
+        if not size or (looked and pixels + size > _MOST_PIXELS):
+            continue
+        found = labels_of(path)
+        if found is None:
+            continue
+        looked, pixels = looked + 1, pixels + size
+        if found.is_coloured:
+            coloured.append(f"{folder.written}/{name}: colours in place of labels")
+        for value in found.values:
+            # reduce_zero_label: 0 becomes 255, and every other label one less.
+            is_class = value <= count if reduces else value < count
+            if not is_class and value not in ignored:
+                strange.setdefault(value, name)
+    severity: Severity = "warning" if _has_own_steps(project, one) else "error"
+    head = f"{counts[0][0].place}: num_classes={count}" + (", reduce_zero_label=True" if reduces else "")
+    if strange:
+        values = sorted(strange)
+        yield Observation(
+            severity,
+            f"masks in {folder.written} hold {_words(values)}, the model has {count} classes",
+            (
+                f"{folder.place}: {folder.written!r}",
+                head,
+                *shown([f"{folder.written}/{strange[value]}: {value}" for value in values], 3),
+                f"{looked} of {len(names)} mask(s) were looked at",
+            ),
+            f"num_classes={_enough(values, count, reduces=reduces)} in every head, or renumber the masks "
+            "(255 is ignored)",
+        )
+    if coloured:
+        yield Observation(
+            severity,
+            f"masks in {folder.written} are pictures in colour, not numbers of classes",
+            (f"{folder.place}: {folder.written!r}", *shown(coloured, 3)),
+            "write each mask with one number a pixel (grey or palette PNG)",
+        )
+
+
+def _enough(values: Sequence[int], count: int, *, reduces: bool) -> int:
+    most = max((value for value in values if value < _IGNORED), default=count)
+    return most if reduces else most + 1
+
+
+def _ignored(one: Dataset) -> Iterator[int]:
+    for value in (one.value.fields.get("ignore_index"), one.config.root.at("model.decode_head.ignore_index")):
+        if value is not None and value.number is not None:
+            yield value.number
+
+
+def _spread(names: Sequence[str]) -> Sequence[str]:
+    step = max(1, -(-len(names) // _MOST_MASKS))
+    return names[::step]
+
+
+def _words(values: Sequence[int]) -> str:
+    few = ", ".join(map(str, values[:5]))
+    return f"{few}{' …' if len(values) > 5 else ''}"  # noqa: PLR2004
+
+
+def _has_own_steps(project: Project, one: Dataset) -> bool:
+    """Tell whether the project's own steps stand in the pipeline: they may change labels."""
+    pipeline = one.value.fields.get("pipeline")
+    if pipeline is None or not pipeline.elements:
+        return pipeline is not None and not pipeline.is_known
+    names = {kind.text for step in pipeline.elements if (kind := step.fields.get("type")) is not None}
+    wanted = re.compile(rf"^class (?:{'|'.join(map(re.escape, names)) or '-'})\b", re.MULTILINE)
+    return any(
+        wanted.search(module.source) and project.own_packages.isdisjoint(module.text.path.split("/"))
+        for module in project.modules
+    )
+
+
+def _asserts(config: Config) -> bool:
+    hooks = config.values.get("custom_hooks")
+    types = (hook.fields.get("type") for hook in (hooks.elements if hooks is not None else ()))
+    return any(kind is not None and kind.text == _ASSERTING for kind in types)
+
+
+def _of_annotations(one: Dataset, listed: Named) -> Iterator[Observation]:
+    document = _document(listed.path)
+    at = f"{listed.place}: {listed.written!r}"
+    if document is None:
+        return
+    named = [entry.get("name") for entry in _entries(document, "categories")]
+    names = [name for name in named if isinstance(name, str)]
+    if not names:
+        yield Observation(
+            "error",
+            f"{listed.written} is no COCO annotation file: it has no categories",
+            (at,),
+            "name a COCO annotation file in ann_file",
+        )
+        return
+    if one.classes is not None:
+        absent = [name for name in one.classes if name not in names]
+        if absent:
+            chosen = one.chosen_classes
+            source = str(chosen.place) if chosen is not None else one.said.source if one.said else ""
+            yield Observation(
+                "error" if len(absent) == len(one.classes) else "warning",
+                f"{len(absent)} of the {len(one.classes)} classes of {one.type} are no category in "
+                f"{listed.written}",
+                (
+                    at,
+                    f"{source}: {', '.join(one.classes[:6])}",
+                    f"{listed.written}: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}",  # noqa: PLR2004
+                ),
+                f"classes={tuple(names[:20])!r}  # in the data set, in metainfo=dict(...) for mmdet 3",
+            )
+    if len(one.images) == 1 and one.images[0].path.is_dir() and one.role != "test":
+        files = [entry.get("file_name") for entry in _entries(document, "images")]
+        some = [name for name in files if isinstance(name, str) and "\0" not in name]
+        step = max(1, -(-len(some) // _MOST_IMAGES))
+        gone = [name for name in some[::step] if not (one.images[0].path / name).is_file()]
+        if gone:
+            yield Observation(
+                "error",
+                f"{listed.written} names images that are not in {one.images[0].written}",
+                (
+                    at,
+                    *shown(gone, 3),
+                    f"{len(gone)} of {len(some[::step])} that were looked for are not there",
+                ),
+                "correct the folder of the images (data_prefix, img_prefix), or ann_file",
+            )
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            return None
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _entries(document: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    found = document.get(key)
+    return (entry for entry in (found if isinstance(found, list) else ()) if isinstance(entry, dict))

@@ -1,0 +1,74 @@
+"""Which names the sources of packages define and register, read as text: nothing is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Names", "names_in", "names_of_text"]
+
+_DEFINED = re.compile(r"^[ \t]*(?:class|def)[ \t]+(\w+)", re.MULTILINE)
+_REGISTERING = re.compile(r"\bregister_module\(((?:[^()]|\([^()]*\))*)\)", re.DOTALL)
+_DECORATED = re.compile(
+    r"^[ \t]*@[\w.]+\.register_module\((?:[^()]|\([^()]*\))*\)[ \t]*(?:#[^\n]*)?\n"
+    r"(?:[ \t]*@[^\n]*\n)*[ \t]*(?:class|def)[ \t]+(\w+)",
+    re.MULTILINE,
+)
+_QUOTED = re.compile(r"['\"]([\w.\-/]+)['\"]")
+_OF_MODULE = re.compile(r"\bmodule\s*=\s*(?:\w+\.)*(\w+)")
+_OF_TORCH = re.compile(r"\bnn\.([A-Z]\w+)")
+_LARGEST = 1 << 20
+_MOST_FILES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``registered`` are those that a registry is told of, ``defined`` all classes and functions."""
+
+    registered: frozenset[str]
+    defined: frozenset[str]
+
+
+def names_of_text(source: str) -> Names:
+    """Read the names in one file.
+
+    A registration in a loop (``for module in [nn.ReLU, ...]``) registers what the file takes from ``nn``.
+    """
+    defined = frozenset(_DEFINED.findall(source))
+    registered: set[str] = set()
+    if "register_module" in source:
+        registered.update(_DECORATED.findall(source))
+        for arguments in _REGISTERING.findall(source):
+            registered.update(_QUOTED.findall(arguments))
+            registered.update(_OF_MODULE.findall(arguments))
+        registered.update(_OF_TORCH.findall(source))
+    return Names(frozenset(registered), defined | registered)
+
+
+def names_in(folder: Path) -> Names:
+    """Read the names in a package; files that cannot be read have none."""
+    registered: set[str] = set()
+    defined: set[str] = set()
+    for source in _sources(folder):
+        found = names_of_text(source)
+        registered |= found.registered
+        defined |= found.defined
+    return Names(frozenset(registered), frozenset(defined))
+
+
+def _sources(folder: Path) -> Iterator[str]:
+    seen = 0
+    for path in folder.rglob("*.py"):
+        inside = path.relative_to(folder).parts
+        if any(part.startswith(".") or part == "site-packages" for part in inside):
+            continue
+        seen += 1
+        if seen > _MOST_FILES:
+            return
+        try:
+            if path.stat().st_size <= _LARGEST:
+                yield path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue

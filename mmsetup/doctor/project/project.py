@@ -1,0 +1,247 @@
+"""A project as the checks see it: its files, read once, and what is derived from them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmsetup.doctor.context import Context
+from mmsetup.doctor.project.tables import Tables, tables
+from mmsetup.errors import RequestError
+from mmsetup.project.files import Reading, printable
+from mmsetup.project.inherit import Config, Configs
+from mmsetup.project.model import Text
+from mmsetup.project.notebooks import cells
+from mmsetup.project.rules import Rules, rules
+from mmsetup.project.syntax import Walk, nodes, parsed
+from mmsetup.project.values import Value
+
+__all__ = ["Module", "Project"]
+
+_JSON = re.compile(r'"(?:model|_base_|train_dataloader|data)"\s*:')
+_LARGEST_JSON = 1 << 20
+_MOST_JSON = 200
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file of Python, or the code of a notebook."""
+
+    text: Text
+
+    @cached_property
+    def source(self) -> str:
+        """Give all lines as one text."""
+        return "\n".join(self.text.lines)
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """Give its syntax; nothing where it is not of this Python."""
+        return parsed(self.text.lines)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """Give every node of it, and whether it stands where a failing import is caught."""
+        return () if self.tree is None else tuple(nodes(self.tree))
+
+    @property
+    def dotted(self) -> str:
+        """Give the path as the name of a module would be from the project's folder: ``a.b.c``."""
+        return self.text.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def is_package(self) -> bool:
+        """Tell whether it is the ``__init__`` of a package."""
+        return self.text.name == "__init__.py"
+
+    @property
+    def is_test(self) -> bool:
+        """Tell whether it stands among tests."""
+        return not {"test", "tests"}.isdisjoint(self.text.folders) or self.text.name.startswith("test_")
+
+    def at(self, number: int) -> str:
+        """Word a line, counted from 1, as evidence: ``tools/train.py:12: import mmcv.runner``."""
+        clue = self.text.clue("", number, "")
+        return f"{clue.path}:{clue.line}: {clue.text}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What is at ``path``, a folder or a file, beside the environment that ``context`` describes.
+
+    Nothing of it is run. At most 5,000 files and 20 MiB are read, those near the top first. ``is_offline``:
+    no host may be asked for weights.
+    """
+
+    path: Path
+    context: Context | None = None
+    is_offline: bool = False
+    _reading: list[Reading] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What several checks derive from the project, each under a name of its own."""
+
+    @cached_property
+    def root(self) -> Path:
+        """Give the folder that paths in the project start from."""
+        return (self.path if self.path.is_dir() else self.path.parent).absolute()
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Give what names and keys say about generations."""
+        return rules()
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Give what is known of names that moved."""
+        return tables()
+
+    @cached_property
+    def texts(self) -> tuple[Text, ...]:
+        """Give the files of the project.
+
+        Raises:
+            RequestError: there is nothing at the path, or it cannot be read.
+        """
+        reading = Reading(self.path)
+        try:
+            found = tuple(reading.texts())
+        except RequestError as error:
+            raise RequestError(
+                str(error), remedy="mmsetup doctor --project DIR  # that can be read"
+            ) from error
+        self._reading.append(reading)
+        return found
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Give what was not read, and how often."""
+        return self._reading[0].left_out if self._reading else {}
+
+    @cached_property
+    def modules(self) -> tuple[Module, ...]:
+        """Give the files of Python."""
+        return tuple(Module(text) for text in self.texts if text.name.endswith(".py"))
+
+    @cached_property
+    def notebooks(self) -> tuple[tuple[Module, Text], ...]:
+        """Give the code and the shell lines of each notebook."""
+        found = (cells(text) for text in self.texts if text.name.endswith(".ipynb"))
+        return tuple((Module(one[0]), one[1]) for one in found if one is not None)
+
+    @cached_property
+    def of_the_stack(self) -> tuple[Module, ...]:
+        """Give the modules and notebooks that name a part of the stack: the others need not be parsed."""
+        named = re.compile(rf"\b(?:{'|'.join(sorted(self.rules.modules))})\b")
+        every = (*self.modules, *(code for code, _ in self.notebooks))
+        return tuple(one for one in every if named.search(one.source))
+
+    @cached_property
+    def scripts(self) -> tuple[Text, ...]:
+        """Give the shell scripts, and the shell lines of notebooks."""
+        shell = (text for text in self.texts if text.name.endswith(".sh"))
+        return (*shell, *(lines for _, lines in self.notebooks))
+
+    @cached_property
+    def dockerfiles(self) -> tuple[Text, ...]:
+        """Give the Dockerfiles."""
+        return tuple(
+            text
+            for text in self.texts
+            if text.name.startswith(("dockerfile", "containerfile")) or text.name.endswith(".dockerfile")
+        )
+
+    @cached_property
+    def own_packages(self) -> frozenset[str]:
+        """Give the modules of the stack that the project brings itself: copies of mmseg and the like."""
+        return frozenset(
+            one.text.path.split("/")[-2]
+            for one in self.modules
+            if one.is_package and "/" in one.text.path and one.text.path.split("/")[-2] in self.rules.modules
+        )
+
+    @cached_property
+    def configs(self) -> tuple[Config, ...]:
+        """Give the configurations that nobody inherits from, each with all that it inherits.
+
+        A file that is only ever a base (a folder of that name, or another configuration names it) is looked
+        at inside of those that use it, where what they replace does not count.
+        """
+        found = {}
+        for place, lines in self._candidates():
+            config = self.reader.read(place, lines)
+            if config is not None:
+                found[place] = config
+        used = frozenset[Path]().union(*(config.bases for config in found.values()))
+        return tuple(
+            config for place, config in found.items() if place not in used and "_base_" not in place.parts
+        )
+
+    def used(self, config: Config) -> Value:
+        """Give what runners take from a configuration: other names at its top are there to be put into it."""
+        names = self.tables.used
+        return Value(
+            {name: value for name, value in config.values.items() if name in names}, config.root.place
+        )
+
+    @cached_property
+    def reader(self) -> Configs:
+        """Give what reads configurations."""
+        return Configs(self.root, self._installed_configs)
+
+    def _candidates(self) -> Iterator[tuple[Path, tuple[str, ...]]]:
+        for module in self.modules:
+            if self.is_config(module):
+                yield self.root / module.text.path, module.text.lines
+        for text in self._json_texts():
+            yield self.root / text.path, text.lines
+
+    def is_config(self, module: Module) -> bool:
+        """Tell whether a file holds assignments alone, and one of them is what runners read."""
+        source = module.source
+        if not self.tables.config_key.search(source) or re.search(
+            r"^(?:class|def|async|if|for|while)\b", source, re.MULTILINE
+        ):
+            return False
+        return "argparse" not in source
+
+    def _json_texts(self) -> Iterator[Text]:
+        if not self.path.is_dir():
+            return
+        folders = sorted({text.path.rpartition("/")[0] for text in self.texts})
+        seen = 0
+        for folder in folders:
+            for place in sorted((self.root / folder).glob("*.json")):
+                seen += 1
+                try:
+                    if seen > _MOST_JSON or not place.is_file() or place.stat().st_size > _LARGEST_JSON:
+                        continue
+                    text = place.read_text(encoding="utf-8", errors="replace")
+                except OSError:
+                    continue
+                if _JSON.search(text):
+                    relative = printable(place.relative_to(self.root))
+                    yield Text(relative, tuple(text.split("\n")))
+
+    def _installed_configs(self, module: str) -> Path | None:
+        folder = self.context.source(module) if self.context is not None else None
+        place = folder / ".mim" / "configs" if folder is not None else None
+        return place if place is not None and place.is_dir() else None
+
+    def has(self, dotted: str) -> bool:
+        """Tell whether a module of that name is among the project's files, from any of its folders."""
+        return any(
+            one == dotted
+            or one.endswith(f".{dotted}")
+            or one.startswith(f"{dotted}.")
+            or f".{dotted}." in one
+            for one in self._dotted
+        )
+
+    @cached_property
+    def _dotted(self) -> frozenset[str]:
+        return frozenset(module.dotted for module in self.modules)
