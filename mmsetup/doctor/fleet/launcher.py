@@ -1,7 +1,8 @@
 """Which process of which job this is, as the launcher says in variables.
 
 Sources: torchrun's "Environment Variables", Slurm's srun(1) "OUTPUT ENVIRONMENT VARIABLES", Open MPI's
-"Environment variables that Open MPI sets at run time", and PMI as MPICH's Hydra and Intel MPI set it.
+"Environment variables that Open MPI sets at run time", PMI as MPICH's Hydra and Intel MPI set it, and what
+Open MPI 4.1, Hydra 4.0 and Slurm 22.05 were seen to set, each by itself and inside of one another.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mmsetup.errors import RequestError
@@ -17,10 +18,13 @@ from mmsetup.errors import RequestError
 __all__ = ["Place", "host_names", "place"]
 
 _OFFSET = 17
-_PORTS = range(20_000, 60_000)
+# Below those that Linux gives to connections by itself (32768 to 60999), which mpirun and srun listen on.
+_PORTS = range(20_000, 32_768)
 _HIGHEST_PORT = 65_535
 _MOST_HOSTS = 100_000
-# Rank, number of processes, rank on the node, processes on the node: the first pair that is there counts.
+_LOOPBACK = "127.0.0.1"
+# Rank, number of processes, rank on the node, processes on the node: the first one counts whose first two are
+# there. Slurm sets them for srun's tasks, for a batch script, and for what other launchers start by srun.
 _LAUNCHERS = {
     "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
     "Open MPI": (
@@ -31,6 +35,13 @@ _LAUNCHERS = {
     ),
     "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", ""),
     "PMI": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+}
+# What tells a job from others, by launcher: the first that is there. A step of Slurm is one for the tasks of
+# srun alone; what mpirun starts is in several, and on the host of mpirun in none.
+_BATCH_JOBS = (("SLURM_JOB_ID",), ("PBS_JOBID",), ("LSB_JOBID",))
+_JOBS = {
+    "srun": (("SLURM_JOB_ID", "SLURM_STEP_ID"),),
+    "Open MPI": (("PMIX_NAMESPACE",), ("OMPI_MCA_ess_base_jobid",)),
 }
 
 
@@ -73,7 +84,7 @@ def place(variables: Mapping[str, str]) -> Place:
     Raises:
         RequestError: no launcher started this, or what it says makes no sense.
     """
-    for launcher, (rank_name, world_name, local_name, per_node_name) in _LAUNCHERS.items():
+    for launcher, (rank_name, world_name, local_name, per_node_name) in _innermost_first(variables):
         if variables.get(rank_name) and variables.get(world_name):
             rank, world = _number(variables, rank_name), _number(variables, world_name)
             if not rank < world:
@@ -81,18 +92,19 @@ def place(variables: Mapping[str, str]) -> Place:
                     f"{rank_name} is {rank} and {world_name} is {world}: there is no such process",
                     remedy="torchrun --nproc-per-node 1 --no-python mmsetup doctor --fleet",
                 )
-            job, names = _job(variables), _names(variables)
+            job, names = _job(launcher, variables), _names(launcher, variables)
+            per_node = _number(variables, per_node_name, 0)
             return Place(
                 launcher=launcher,
                 rank=rank,
                 world=world,
                 local_rank=_number(variables, local_name, -1),
-                host=variables.get("SLURMD_NODENAME") or platform.node(),
+                host=_host(launcher, variables),
                 job=job,
-                address=variables.get("MASTER_ADDR") or next(iter(names), ""),
+                address=_address(variables, names, is_one_node=per_node == world or len(names) == 1),
                 port=_port(variables, job),
                 names=names,
-                per_node=_number(variables, per_node_name, 0),
+                per_node=per_node,
                 secret=variables.get("MMSETUP_FLEET_SECRET", ""),
             )
     raise RequestError(
@@ -130,26 +142,43 @@ def _written_out(item: str) -> Iterator[str]:
                 yield f"{found[1]}{number:0{len(first)}}{rest}"
 
 
-def _names(variables: Mapping[str, str]) -> tuple[str, ...]:
-    return host_names(variables.get("SLURM_STEP_NODELIST") or variables.get("SLURM_JOB_NODELIST") or "")
+def _innermost_first(variables: Mapping[str, str]) -> Iterable[tuple[str, tuple[str, str, str, str]]]:
+    """Give the launchers in the order in which they count.
+
+    Slurm's own PMI sets a rank and no rank on the node. Where there is one as well, Hydra runs inside Slurm,
+    and what Slurm tells is of the proxy that Hydra has on each node.
+    """
+    if variables.get("MPI_LOCALRANKID"):
+        return sorted(_LAUNCHERS.items(), key=lambda one: one[0] == "srun")
+    return _LAUNCHERS.items()
 
 
-def _job(variables: Mapping[str, str]) -> str:
+def _host(launcher: str, variables: Mapping[str, str]) -> str:
+    """Give the node's name; Hydra and Open MPI may hand the variables of the first host to all others."""
+    told = variables.get("SLURMD_NODENAME") if launcher in {"srun", "torchrun"} else ""
+    return told or platform.node()
+
+
+def _names(launcher: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the nodes; the steps in which another launcher starts its daemons do not hold all of them."""
+    step = variables.get("SLURM_STEP_NODELIST") if launcher == "srun" else ""
+    return host_names(step or variables.get("SLURM_JOB_NODELIST") or "")
+
+
+def _address(variables: Mapping[str, str], names: tuple[str, ...], *, is_one_node: bool) -> str:
+    return variables.get("MASTER_ADDR") or (_LOOPBACK if is_one_node else next(iter(names), ""))
+
+
+def _job(launcher: str, variables: Mapping[str, str]) -> str:
     """Give what tells this run from others; torchrun calls every static rendezvous ``none``."""
     if named := variables.get("MMSETUP_FLEET_JOB"):
         return named
     run = variables.get("TORCHELASTIC_RUN_ID", "")
-    if run and run != "none":
+    if launcher == "torchrun" and run and run != "none":
         return f"{run}.{variables.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-    for job, step in (
-        ("SLURM_JOB_ID", "SLURM_STEP_ID"),
-        ("PMIX_NAMESPACE", ""),
-        ("OMPI_MCA_ess_base_jobid", ""),
-        ("PBS_JOBID", ""),
-        ("LSB_JOBID", ""),
-    ):
-        if variables.get(job):
-            return ".".join(filter(None, (variables[job], variables.get(step, ""))))
+    for names in (*_JOBS.get(launcher, ()), *_BATCH_JOBS):
+        if variables.get(names[0]):
+            return ".".join(variables[name] for name in names if variables.get(name))
     return ""
 
 

@@ -35,6 +35,169 @@ OPEN_MPI = {
     "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
     "PMIX_NAMESPACE": "prterun-node1-77@1",
 }
+# As they were seen, less what is not read: Open MPI 4.1.4, Hydra of MPICH 4.0.2 and Slurm 22.05.8, three hosts
+# with two processes each, rank 3 where nothing else is said.
+REAL_SRUN = {
+    "SLURMD_NODENAME": "dl1",
+    "SLURM_GTIDS": "2,3",
+    "SLURM_JOB_ID": "1",
+    "SLURM_JOB_NODELIST": "dl[0-2]",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+    "SLURM_NPROCS": "6",
+    "SLURM_NTASKS": "6",
+    "SLURM_PROCID": "3",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NODELIST": "dl[0-2]",
+    "SLURM_STEP_NUM_TASKS": "6",
+}
+# mpirun --host dl0:2,dl1:2,dl2:2 -np 6
+REAL_OPEN_MPI = {
+    "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+    "OMPI_COMM_WORLD_NODE_RANK": "1",
+    "OMPI_COMM_WORLD_RANK": "3",
+    "OMPI_COMM_WORLD_SIZE": "6",
+    "OMPI_MCA_ess_base_jobid": "4208394241",
+    "OMPI_MCA_orte_hnp_uri": "4208394240.0;tcp://10.78.0.1:56869",
+    "OMPI_MCA_orte_node_regex": "dl[1:0-2]@0(3)",
+    "OMPI_UNIVERSE_SIZE": "6",
+    "PMIX_HOSTNAME": "dl1",
+    "PMIX_NAMESPACE": "4208394241",
+    "PMIX_RANK": "3",
+}
+# mpirun -np 6 in a batch script: rank 0 has the variables of the script, rank 3 those of a step without its host.
+REAL_OPEN_MPI_IN_SLURM = {
+    0: {
+        **REAL_OPEN_MPI,
+        "OMPI_COMM_WORLD_RANK": "0",
+        "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+        "SLURMD_NODENAME": "dl0",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "dl[0-2]",
+        "SLURM_LOCALID": "0",
+        "SLURM_NTASKS": "6",
+        "SLURM_PROCID": "0",
+    },
+    3: {
+        **REAL_OPEN_MPI,
+        "SLURMD_NODENAME": "dl1",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "dl[0-2]",
+        "SLURM_LOCALID": "0",
+        "SLURM_NTASKS": "6",
+        "SLURM_PROCID": "0",
+        "SLURM_STEP_ID": "1",
+        "SLURM_STEP_NODELIST": "dl[1-2]",
+    },
+}
+REAL_HYDRA = {
+    "MPIR_CVAR_CH3_INTERFACE_HOSTNAME": "dl0",
+    "MPI_LOCALNRANKS": "2",
+    "MPI_LOCALRANKID": "1",
+    "PMI_FD": "8",
+    "PMI_RANK": "1",
+    "PMI_SIZE": "4",
+}
+# mpiexec.hydra -n 6 in a batch script: the name of the first node everywhere, and the proxy's number for a rank.
+REAL_HYDRA_IN_SLURM = {
+    "MPI_LOCALNRANKS": "2",
+    "MPI_LOCALRANKID": "1",
+    "PMI_RANK": "3",
+    "PMI_SIZE": "6",
+    "SLURMD_NODENAME": "dl0",
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NODELIST": "dl[0-2]",
+    "SLURM_LOCALID": "0",
+    "SLURM_NTASKS": "6",
+    "SLURM_PROCID": "1",
+    "SLURM_STEP_ID": "3",
+    "SLURM_STEP_NODELIST": "dl[0-2]",
+}
+# srun --mpi=pmi2 -N2 -n4
+REAL_PMI2 = {
+    "PMI_FD": "13",
+    "PMI_JOBID": "5.0",
+    "PMI_RANK": "3",
+    "PMI_SIZE": "4",
+    "SLURMD_NODENAME": "dl1",
+    "SLURM_JOB_ID": "5",
+    "SLURM_JOB_NODELIST": "dl[0-1]",
+    "SLURM_LOCALID": "1",
+    "SLURM_MPI_TYPE": "pmi2",
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NODELIST": "dl[0-1]",
+}
+# torchrun --standalone --nproc-per-node 2 of torch 1.13
+REAL_TORCHRUN = {
+    "GROUP_RANK": "0",
+    "GROUP_WORLD_SIZE": "1",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "44481",
+    "RANK": "1",
+    "ROLE_NAME": "default",
+    "ROLE_RANK": "1",
+    "ROLE_WORLD_SIZE": "2",
+    "TORCHELASTIC_MAX_RESTARTS": "0",
+    "TORCHELASTIC_RESTART_COUNT": "0",
+    "TORCHELASTIC_RUN_ID": "4e3f1f82-a86c-4fe2-9fc3-9037a6e996b2",
+    "TORCHELASTIC_USE_AGENT_STORE": "False",
+    "WORLD_SIZE": "2",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "launcher", "numbers", "job", "address"),
+    [
+        (REAL_SRUN, "srun", (3, 6, 1), "1.0", "dl0"),
+        (REAL_PMI2, "srun", (3, 4, 1), "5.0", "dl0"),
+        (REAL_OPEN_MPI, "Open MPI", (3, 6, 1), "4208394241", ""),
+        (REAL_OPEN_MPI_IN_SLURM[0], "Open MPI", (0, 6, 0), "4208394241", "dl0"),
+        (REAL_OPEN_MPI_IN_SLURM[3], "Open MPI", (3, 6, 1), "4208394241", "dl0"),
+        (REAL_HYDRA, "PMI", (1, 4, 1), "", ""),
+        (REAL_HYDRA_IN_SLURM, "PMI", (3, 6, 1), "7", "dl0"),
+        (REAL_TORCHRUN, "torchrun", (1, 2, 1), "4e3f1f82-a86c-4fe2-9fc3-9037a6e996b2.0", "localhost"),
+    ],
+)
+def test_what_real_launchers_say(variables, launcher, numbers, job, address):
+    here = place(variables)
+    assert (here.launcher, (here.rank, here.world, here.local_rank)) == (launcher, numbers)
+    assert (here.job, here.address) == (job, address)
+
+
+def test_all_processes_of_mpirun_in_a_batch_script_meet_in_one_place():
+    first, other = (place(variables) for variables in REAL_OPEN_MPI_IN_SLURM.values())
+    assert (first.job, first.address, first.port) == (other.job, other.address, other.port)
+    assert first.names == other.names == ("dl0", "dl1", "dl2")
+
+
+def test_the_name_of_the_first_node_is_not_that_of_all():
+    assert place(REAL_HYDRA_IN_SLURM).host == platform.node()
+    assert place(REAL_SRUN).host == "dl1"
+
+
+def test_processes_of_one_node_need_no_address():
+    one_node = {"OMPI_COMM_WORLD_LOCAL_SIZE": "6"}
+    assert place({**REAL_OPEN_MPI, **one_node}).address == "127.0.0.1"
+    assert place({**REAL_HYDRA, "PMI_SIZE": "2"}).address == "127.0.0.1"
+    assert place({**REAL_OPEN_MPI, **one_node, "MASTER_ADDR": "dl0"}).address == "dl0"
+    assert place({**REAL_SRUN, "SLURM_STEP_NODELIST": "dl1"}).address == "127.0.0.1"
+
+
+def test_torchrun_started_by_several_steps_is_one_job():
+    static = {**TORCHRUN, "TORCHELASTIC_RUN_ID": "none"}
+    jobs = {place({**SRUN, **static, "SLURM_STEP_ID": step}).job for step in ("0", "1")}
+    assert jobs == {"4711"}
+
+
+def test_a_port_of_its_own_choice_is_none_that_linux_hands_out():
+    ports = {place({**SRUN, "SLURM_JOB_ID": str(job)}).port for job in range(200)}
+    assert len(ports) > 150
+    assert max(ports) < 32_768
 
 
 def test_torchrun():
