@@ -107,19 +107,42 @@ def compare(
 
 def _missing(place: Place, answers: Sequence[Node]) -> Iterator[Missing]:
     silent = sorted(set(range(place.world)) - {node.rank for node in answers})
+    seen = {_short(node.host) for node in answers}
+    unseen = [name for name in place.names if _short(name) not in seen]
     if not silent:
         return
-    seen = {node.host.partition(".")[0] for node in answers}
-    unseen = [name for name in place.names if name.partition(".")[0] not in seen]
-    if place.per_node:
-        for first in sorted({rank // place.per_node for rank in silent}):
-            ranks = tuple(rank for rank in silent if rank // place.per_node == first)
-            name = unseen[0] if len(unseen) == 1 else f"node {first}"
-            yield Missing(ranks, name)
-    elif len(unseen) == len(silent):
-        yield from (Missing((rank,), name) for rank, name in zip(silent, unseen, strict=True))
-    else:
-        yield Missing(tuple(silent), ", ".join(unseen))
+    if not _are_blocks(place, answers):
+        if len(unseen) == len(silent):
+            yield from (Missing((rank,), name) for rank, name in zip(silent, unseen, strict=True))
+        else:
+            yield Missing(tuple(silent), ", ".join(unseen))
+        return
+    # A node of which some processes answered is known by its name: it is one of its processes that is gone.
+    hosts = {node.rank // place.per_node: node.host for node in answers}
+    blocks = sorted({rank // place.per_node for rank in silent})
+    unknown = [block for block in blocks if block not in hosts]
+    if len(unknown) == len(unseen):
+        hosts.update(zip(unknown, unseen, strict=True))
+    for block in blocks:
+        ranks = tuple(rank for rank in silent if rank // place.per_node == block)
+        yield Missing(ranks, hosts.get(block, f"node {block}"))
+
+
+def _are_blocks(place: Place, answers: Sequence[Node]) -> bool:
+    """Tell whether each node has as many processes as this one, with ranks that follow each other.
+
+    torchrun and most jobs number so; ``mpirun --map-by node`` deals the ranks out one by one.
+    """
+    if not place.per_node or place.world % place.per_node:
+        return False
+    if place.names and len(place.names) * place.per_node != place.world:
+        return False
+    pairs = {(_short(node.host), node.rank // place.per_node) for node in answers}
+    return len({host for host, _ in pairs}) == len({block for _, block in pairs}) == len(pairs)
+
+
+def _short(host: str) -> str:
+    return host.partition(".")[0]
 
 
 def _unanswered(place: Place, missing: Sequence[Missing]) -> Iterator[Finding]:

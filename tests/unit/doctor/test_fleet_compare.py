@@ -70,6 +70,28 @@ def test_nodes_of_several_processes_are_missing_as_a_whole():
     assert [one.host for one in fleet.nodes] == ["n0"]
 
 
+def test_missing_nodes_of_several_processes_have_their_names():
+    there = Place("Open MPI", 0, 6, 0, "n0", names=("n0", "n1", "n2"), per_node=2)
+    fleet = compare(there, [node(0), Node(1, "n0")])
+    assert [(one.name, one.ranks) for one in fleet.missing] == [("n1", (2, 3)), ("n2", (4, 5))]
+
+
+def test_a_process_that_is_gone_is_told_of_its_own_node():
+    there = Place("Open MPI", 0, 6, 0, "n0", names=("n0", "n1", "n2"), per_node=2)
+    fleet = compare(there, [node(0), replace(node(2), host="n1"), Node(3, "n1")])
+    assert [(one.name, one.ranks) for one in fleet.missing] == [("n0", (1,)), ("n2", (4, 5))]
+
+
+def test_ranks_that_are_dealt_out_one_by_one_make_no_nodes():
+    there = Place("Open MPI", 0, 6, 0, "n0", per_node=2)
+    answers = [node(0), node(1), Node(3, "n0"), Node(4, "n1")]
+    fleet = compare(there, answers)
+    assert [(one.name, one.ranks) for one in fleet.missing] == [("", (2, 5))]
+    uneven = replace(there, world=4, names=("n0", "n1", "n2"))
+    fleet = compare(uneven, [node(0), Node(1, "n0")])
+    assert [(one.name, one.ranks) for one in fleet.missing] == [("n1", (2,)), ("n2", (3,))]
+
+
 @pytest.mark.parametrize(
     ("diagnosis", "strict", "is_bad"), [(SICK, False, True), (WORRIED, False, False), (WORRIED, True, True)]
 )
