@@ -33,13 +33,14 @@ def examine_fleet(where: Callable[[], Path], examination: Examination, meeting: 
     from rich.console import Console
 
     from mmsetup.doctor.diagnose import check_ids
-    from mmsetup.doctor.fleet import meet, place
+    from mmsetup.doctor.fleet import check_way, meet, place
     from mmsetup.errors import MmsetupError
     from mmsetup.render.failure import show_failure
 
     here = place(os.environ)
     # What every process would refuse is refused by all of them before any waits for another.
     check_ids(examination.select, examination.ignore)
+    check_way(here, meeting.folder)
     own = _examined(here, where, examination)
     try:
         return meet(

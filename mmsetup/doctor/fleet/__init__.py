@@ -6,7 +6,7 @@ connection of mmsetup's own; neither needs torch, which may be what is broken.
 
 from mmsetup.doctor.fleet.compare import Difference, Fleet, Missing, compare
 from mmsetup.doctor.fleet.launcher import Place, place
-from mmsetup.doctor.fleet.meet import meet
+from mmsetup.doctor.fleet.meet import check_way, meet
 from mmsetup.doctor.fleet.node import Node
 
-__all__ = ["Difference", "Fleet", "Missing", "Node", "Place", "compare", "meet", "place"]
+__all__ = ["Difference", "Fleet", "Missing", "Node", "Place", "check_way", "compare", "meet", "place"]

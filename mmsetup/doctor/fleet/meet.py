@@ -13,7 +13,7 @@ from mmsetup.doctor.fleet.node import MOST_BYTES, Node
 from mmsetup.doctor.fleet.wire import Wire
 from mmsetup.errors import CheckFailedError, RequestError
 
-__all__ = ["meet"]
+__all__ = ["check_way", "meet"]
 
 # How much longer than the first one the others wait: it decides when its time is over.
 _PATIENCE_SECONDS = 30.0
@@ -27,6 +27,20 @@ class Channel(Protocol):
 
     def follow(self, content: bytes, timeout: float) -> int:
         """Say something and hear the code."""
+
+
+def check_way(place: Place, folder: Path | None) -> None:
+    """Make sure that there is a way to the first process, before anything is examined.
+
+    Raises:
+        RequestError: nothing says where it is.
+    """
+    if folder is None and not place.address and place.world > 1:
+        raise RequestError(
+            f"{place.launcher} does not say where the first process is: MASTER_ADDR is not set",
+            remedy="mmsetup doctor --fleet --fleet-dir DIR  # a folder that all nodes share; "
+            "or pass MASTER_ADDR on: mpirun -x MASTER_ADDR=HOST, mpiexec.hydra -genv MASTER_ADDR HOST",
+        )
 
 
 def meet(
@@ -65,14 +79,8 @@ def meet(
 
 
 def _channel(place: Place, folder: Path | None) -> Channel:
-    if folder is not None:
-        return Folder(folder, place)
-    if not place.address:
-        raise RequestError(
-            f"{place.launcher} does not say where the first process is: MASTER_ADDR is not set",
-            remedy="mmsetup doctor --fleet --fleet-dir DIR  # a folder that all nodes share",
-        )
-    return Wire(place)
+    check_way(place, folder)
+    return Wire(place) if folder is None else Folder(folder, place)
 
 
 def _bounded(own: Node) -> Node:

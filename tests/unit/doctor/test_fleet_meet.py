@@ -266,3 +266,13 @@ def test_without_an_address_a_folder_is_asked_for(places):
     here = replace(places(2)[1], address="")
     with pytest.raises(RequestError, match="MASTER_ADDR"):
         meet(here, Node(1, "n1"), folder=None, timeout=1, show=lambda fleet: None)
+
+
+def test_what_cannot_meet_is_refused_before_anything_is_examined(monkeypatch):
+    for name, value in {"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_JOB_NODELIST", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    meeting = Meeting(None, 1.0, strict=False, json=False, junit=None)
+    with pytest.raises(RequestError, match="MASTER_ADDR"):
+        examine_fleet(lambda: pytest.fail("the node was examined"), Examination((), ()), meeting)
