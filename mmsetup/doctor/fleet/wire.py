@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import os
 import secrets
 import socket
 import struct
@@ -108,8 +109,9 @@ class Wire:
             except OSError as error:
                 if is_six:
                     continue
+                why = os.strerror(error.errno) if error.errno else str(error)
                 raise NetworkError(
-                    f"port {self.place.port} cannot be listened on: {error.strerror}",
+                    f"port {self.place.port} cannot be listened on: {why}",
                     remedy="MMSETUP_FLEET_PORT=29517 mmsetup doctor --fleet  # the same on all nodes",
                 ) from error
         raise AssertionError
