@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from mmsetup.cli.doctor import Examination
+from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
 from mmsetup.doctor.fleet.folder import Folder
 from mmsetup.doctor.fleet.launcher import Place
 from mmsetup.doctor.fleet.meet import meet
