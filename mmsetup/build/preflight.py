@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mmsetup import process
@@ -242,9 +243,9 @@ def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], 
         # Where the headers lie is then known to the interpreter alone: an environment has none of its own.
         return
     command = [*cxx.split(), "-fsyntax-only", "-x", "c++", f"-I{folder}", "-"]
-    seen = {name: value for name, value in variables.items() if name not in _NOT_SEEN_BY_BUILDS}
+    seen = frozenset((name, value) for name, value in variables.items() if name not in _NOT_SEEN_BY_BUILDS)
     try:
-        process.run(command, env=seen, timeout=_SECONDS_TO_COMPILE, stdin="#include <Python.h>\n")
+        _read_python_h(tuple(command), seen)
     except ProcessError as error:
         absent = _MISSING.search("\n".join(error.evidence))
         what = "crypt.h" if absent and absent[1] == "crypt.h" else "headers"
@@ -254,6 +255,12 @@ def _check_headers(python: Interpreter, cxx: str, variables: Mapping[str, str], 
             evidence=error.evidence,
             remedy=install_command(identity, what, python.minor),
         ) from error
+
+
+@cache
+def _read_python_h(command: tuple[str, ...], variables: frozenset[tuple[str, str]]) -> None:
+    """Run the compiler; once in a process, because a plan and its lock are looked at one after the other."""
+    process.run(command, env=dict(variables), timeout=_SECONDS_TO_COMPILE, stdin="#include <Python.h>\n")
 
 
 def _companion(cxx: str, path: str) -> str:

@@ -204,6 +204,16 @@ def test_headers_that_can_be_read(machine, python, tmp_path, identity):
     assert check(machine, whole, folder=tmp_path, os_release=identity).cxx
 
 
+def test_headers_are_read_once_in_a_process_unless_they_were_missing(machine, python, tmp_path):
+    whole = headers(tmp_path, python, "#include <missing_at_first.h>\n")
+    with pytest.raises(ToolchainError, match="missing_at_first"):
+        check(machine, whole, folder=tmp_path)
+    (tmp_path / "include" / "python3.10" / "missing_at_first.h").touch()
+    check(machine, whole, folder=tmp_path)
+    (tmp_path / "include" / "python3.10" / "missing_at_first.h").unlink()
+    check(machine, whole, folder=tmp_path)
+
+
 def test_this_machine_can_build(machine, python, tmp_path, identity):
     environment = {"PATH": os.environ["PATH"]}
     found = check(machine, python, folder=tmp_path, environment=environment, os_release=identity)
