@@ -79,10 +79,9 @@ def show_fleet(fleet: Fleet, console: Console, *, strict: bool) -> None:
         words = Text.assemble((state, _STATES[state]), f"  {node.host} (rank {node.rank}): {_state(node)}")
         console.print(words, soft_wrap=True)
     for missing in fleet.missing:
-        ranks = ", ".join(map(str, missing.ranks))
-        console.print(
-            Text.assemble(("missing", "bold red"), f"  {missing.name} (rank {ranks})"), soft_wrap=True
-        )
+        ranks = f"rank{'s' if len(missing.ranks) > 1 else ''} {', '.join(map(str, missing.ranks))}"
+        which = f"{missing.name} ({ranks})" if missing.name else ranks
+        console.print(Text.assemble(("missing", "bold red"), f"  {which}"), soft_wrap=True)
     if fleet.differences:
         console.print()
         console.print(_table(fleet, console))

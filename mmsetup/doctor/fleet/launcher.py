@@ -33,7 +33,7 @@ _LAUNCHERS = {
         "OMPI_COMM_WORLD_LOCAL_RANK",
         "OMPI_COMM_WORLD_LOCAL_SIZE",
     ),
-    "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", ""),
+    "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
     "PMI": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 }
 # What tells a job from others, by launcher: the first that is there. A step of Slurm is one for the tasks of
@@ -93,7 +93,7 @@ def place(variables: Mapping[str, str]) -> Place:
                     remedy="torchrun --nproc-per-node 1 --no-python mmsetup doctor --fleet",
                 )
             job, names = _job(launcher, variables), _names(launcher, variables)
-            per_node = _number(variables, per_node_name, 0)
+            per_node = _per_node(per_node_name, variables)
             return Place(
                 launcher=launcher,
                 rank=rank,
@@ -151,6 +151,14 @@ def _innermost_first(variables: Mapping[str, str]) -> Iterable[tuple[str, tuple[
     if variables.get("MPI_LOCALRANKID"):
         return sorted(_LAUNCHERS.items(), key=lambda one: one[0] == "srun")
     return _LAUNCHERS.items()
+
+
+def _per_node(name: str, variables: Mapping[str, str]) -> int:
+    """Read how many processes each node has; for Slurm ``2(x3)`` is that of three nodes, ``2,1`` that of none."""
+    alike = re.fullmatch(r"(\d{1,9})\(x\d+\)", variables.get(name, ""), re.ASCII)
+    if alike is not None:
+        return int(alike[1])
+    return 0 if "," in variables.get(name, "") else _number(variables, name, 0)
 
 
 def _host(launcher: str, variables: Mapping[str, str]) -> str:

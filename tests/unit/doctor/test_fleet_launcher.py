@@ -50,6 +50,7 @@ REAL_SRUN = {
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NODELIST": "dl[0-2]",
     "SLURM_STEP_NUM_TASKS": "6",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x3)",
 }
 # mpirun --host dl0:2,dl1:2,dl2:2 -np 6
 REAL_OPEN_MPI = {
@@ -186,6 +187,11 @@ def test_processes_of_one_node_need_no_address():
     assert place({**REAL_HYDRA, "PMI_SIZE": "2"}).address == "127.0.0.1"
     assert place({**REAL_OPEN_MPI, **one_node, "MASTER_ADDR": "dl0"}).address == "dl0"
     assert place({**REAL_SRUN, "SLURM_STEP_NODELIST": "dl1"}).address == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("text", "count"), [("2(x3)", 2), ("1", 1), ("2,1(x2)", 0), ("2(x2),1", 0), ("", 0)])
+def test_slurm_counts_the_processes_of_a_node(text, count):
+    assert place({**REAL_SRUN, "SLURM_STEP_TASKS_PER_NODE": text}).per_node == count
 
 
 def test_torchrun_started_by_several_steps_is_one_job():
