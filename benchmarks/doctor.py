@@ -211,6 +211,7 @@ def totals(
     sick = [case.name for case in CASES if case.words]
     full = next(case.name for case in CASES if case.of == "torch-2.4" and not case.words)
     print("\nquiet, alarm: exit code 0 or not on a healthy environment; named!: in a traceback that ended it")
+    print("crashed, in the totals: all that ended in a traceback, so named! counts in both columns")
     print(
         f"\n{'':<19}{'named':>9}{'said':>6}{'nothing':>9}{'crashed':>9}{'alarms':>8}"
         f"{'seconds in all':>18}{'times mmsetup':>17}{'healthy torch 2.4':>20}{'times mmsetup':>17}"
