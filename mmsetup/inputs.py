@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mmsetup import uv
@@ -15,8 +16,12 @@ from mmsetup.probe.machine import Interpreter, Machine
 __all__ = ["chosen_interpreter", "family_of", "given_lock", "interpreter_for"]
 
 
-def given_lock(lock_file: Path | None, request: Request, catalog: Catalog) -> Lock | None:
+def given_lock(
+    lock_file: Path | None, request: Request, catalog: Catalog, *, command: str = "install"
+) -> Lock | None:
     """Read the lockfile that takes the place of a plan, and refuse wishes that it leaves no room for.
+
+    ``command`` is the one that was given, for what is said to mend it.
 
     Raises:
         LockError: it cannot be read, or pins not all that its family is made of.
@@ -33,8 +38,9 @@ def given_lock(lock_file: Path | None, request: Request, catalog: Catalog) -> Lo
     )
     if request != free:
         raise RequestError(
-            f"{lock_file} says what is installed; a family, a version or a source beside it has no room",
-            remedy=f"mmsetup install --lock {lock_file}",
+            f"{lock_file} says what is {'built' if command == 'build' else 'installed'}; a family, a version "
+            "or a source beside it has no room",
+            remedy=f"mmsetup {command} --lock {shlex.quote(str(lock_file))}",
         )
     given = read(lock_file)
     family = family_of(catalog, given.family)
@@ -48,7 +54,7 @@ def given_lock(lock_file: Path | None, request: Request, catalog: Catalog) -> Lo
     if given.build is not None and not request.may_build:
         raise RequestError(
             f"{lock_file} has {given.build.name} built from source, and --no-build excludes that",
-            remedy=f"mmsetup install --lock {lock_file}",
+            remedy=f"mmsetup {command} --lock {shlex.quote(str(lock_file))}",
         )
     return given
 

@@ -72,8 +72,10 @@ def command(
     if spec:
         selectors = _specified(spec, selectors, catalog)
     request, machine, wish = selectors.resolved(catalog, probe(), beside_lock=lock_file is not None)
+    # What the project's table says of installs is not said of a build.
+    request = replace(request, may_build=selectors.build is not False)
     if lock_file is None and not selectors.prebuilt:
-        # What is built comes from no source, whatever the project's table says of installs.
+        # What is built comes from no source.
         request = replace(request, may_use_prebuilt=False, sources=tuple(selectors.source or ()))
     if wish is not None:
         show_wish(wish, errors)

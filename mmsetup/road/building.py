@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from mmsetup.binary.architectures import runs_on
 from mmsetup.build import BuiltWheel
 from mmsetup.build.locked import build_locked, preflight
 from mmsetup.catalog import Catalog
-from mmsetup.errors import LockError, MmsetupError, NoPlanError
+from mmsetup.errors import LockError, MmsetupError, NoPlanError, RequestError
 from mmsetup.files import copy, refuse_unwritable
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
-from mmsetup.lock import lock
+from mmsetup.lock import Lock, lock
 from mmsetup.plan import Plan, Request, planned
 from mmsetup.probe.machine import Machine
 from mmsetup.progress import Progress
@@ -41,13 +42,15 @@ def wheel_for(
 
     Raises:
         LockError: the plan or the lock needs no build.
+        RequestError: a GPU was asked for that the lock does not build for.
         TargetError: nothing could be put into ``output``, which is looked at first.
         MmsetupError: what the stages raise.
     """
     if output is not None:
         refuse_unwritable(output)
-    locked = given_lock(lock_file, request, catalog)
+    locked = given_lock(lock_file, request, catalog, command="build")
     if locked is not None:
+        _refuse_other_gpus(locked, machine)
         interpreter = interpreter_for(locked, machine, offline=request.offline)
     else:
         progress.stage("Choosing versions that belong together")
@@ -71,6 +74,21 @@ def wheel_for(
         return built
     copy(built.path, output / built.path.name)
     return replace(built, path=output / built.path.name)
+
+
+def _refuse_other_gpus(locked: Lock, machine: Machine) -> None:
+    """Refuse a wish for a GPU that a lock leaves no room for: what is compiled is what the lock says."""
+    asked = [said for said in machine.overrides if said.startswith("--gpu ")]
+    held = locked.build.architectures if locked.build is not None else ()
+    sass = [name for name in held if name.startswith("sm_")]
+    ptx = [name.replace("compute_", "sm_") for name in held if name.startswith("compute_")]
+    wanted = [gpu.architecture for gpu in machine.gpus if gpu.architecture]
+    if asked and locked.build is not None and not all(runs_on(one, sass, ptx) for one in wanted):
+        raise RequestError(
+            f"the lock builds for {', '.join(held) or 'the CPU alone'}, and {' '.join(asked)} asks for "
+            f"{', '.join(wanted)}",
+            remedy=f"mmsetup lock {' '.join(asked)}",
+        )
 
 
 def _planned(

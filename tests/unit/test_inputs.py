@@ -6,6 +6,7 @@ import sys
 import venv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_a_version_beside_a_lockfile_is_refused(wish: dict[str, object]) -> None
 def test_a_lock_that_builds_is_not_installed_without_a_build() -> None:
     with pytest.raises(RequestError, match="--no-build"):
         given_lock(KEPT, Request(may_build=False), load())
+
+
+@pytest.mark.parametrize("command", ["build", "install"])
+@pytest.mark.parametrize("wish", [{"torch": "2.0"}, {"may_build": False}])
+def test_what_mends_it_is_the_command_that_was_given(command: str, wish: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as caught:
+        given_lock(KEPT, Request(**wish), load(), command=command)
+    assert caught.value.remedy == f"mmsetup {command} --lock {KEPT}"
 
 
 @pytest.mark.parametrize("name", ["torch", "mmcv-full"])
