@@ -380,3 +380,39 @@ def test_torchrun_itself_starts_it(stack_environment, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "1 node of a job of torchrun; healthy and alike" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("launcher", "words", "called"),
+    [
+        ("mpirun.openmpi", ("--allow-run-as-root", "--oversubscribe", "-np", "3"), "Open MPI"),
+        ("mpiexec.hydra", ("-n", "3"), "PMI"),
+        ("srun", ("--nodes", "1", "--ntasks", "3", "--overcommit"), "srun"),
+    ],
+)
+def test_launchers_themselves_start_it(stack_environment, tmp_path, launcher, words, called):
+    """The real launchers, where they are installed: three processes on this node, one of which examines it."""
+    if shutil.which(launcher) is None or (launcher == "srun" and not _has_slurm()):
+        pytest.skip(f"there is no {launcher} here")
+    command = [launcher, *words, sys.executable, "-m", "mmsetup", "doctor", "--fleet", "--json"]
+    variables = {**os.environ, "PYTHONPATH": str(Path(mmsetup.__file__).parents[1])}
+    done = subprocess.run(
+        [*command, "--env", stack_environment],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=variables,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["launcher"], document["world"]) == (called, 3)
+    assert [node["rank"] for node in document["nodes"]] == [0]
+
+
+def _has_slurm() -> bool:
+    told = subprocess.run(
+        ["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False, timeout=60
+    )
+    return told.returncode == 0 and "idle" in told.stdout

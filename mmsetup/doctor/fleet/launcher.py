@@ -154,7 +154,7 @@ def _innermost_first(variables: Mapping[str, str]) -> Iterable[tuple[str, tuple[
 
 
 def _per_node(name: str, variables: Mapping[str, str]) -> int:
-    """Read how many processes each node has; for Slurm ``2(x3)`` is that of three nodes, ``2,1`` that of none."""
+    """Read how many processes each node has; Slurm writes ``2(x3)`` for three nodes, else ``2,1``."""
     alike = re.fullmatch(r"(\d{1,9})\(x\d+\)", variables.get(name, ""), re.ASCII)
     if alike is not None:
         return int(alike[1])
