@@ -17,12 +17,14 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from mmsetup.binary import wheel
+from mmsetup.build.cache import only_builder
 from mmsetup.build.patching import changed
 from mmsetup.build.wheel_writer import RECIPE_FILE, WheelWriter, members, opened, with_version
 from mmsetup.catalog.patches import Patch
 from mmsetup.errors import IntegrityError
 from mmsetup.files import CACHE_ELSEWHERE, sha256, writing
 from mmsetup.paths import cache_folder
+from mmsetup.progress import Silent
 
 __all__ = ["LOCAL", "patched_wheel"]
 
@@ -34,6 +36,8 @@ _SCHEMA = "mmsetup.patched/1"
 
 def patched_wheel(released: Path, patches: Sequence[Patch]) -> Path:
     """Give the wheel that patches make of a released one, from the cache or made now.
+
+    Another process that makes the same one is waited for; what one that was killed left behind is removed.
 
     Raises:
         IntegrityError: it is no wheel, or damaged.
@@ -52,14 +56,19 @@ def patched_wheel(released: Path, patches: Sequence[Patch]) -> Path:
     if kept := _kept(place):
         return kept
     wheel.inspect(released)
-    with writing(folder, remedy=CACHE_ELSEWHERE):
-        private = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
-        try:
-            _write(released, patches, private, told)
-            shutil.rmtree(place, ignore_errors=True)
-            private.rename(place)
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
+    with only_builder(key, Silent()):
+        if kept := _kept(place):
+            return kept
+        for stale in folder.glob(f".{key}.*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        with writing(folder, remedy=CACHE_ELSEWHERE):
+            private = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
+            try:
+                _write(released, patches, private, told)
+                shutil.rmtree(place, ignore_errors=True)
+                private.rename(place)
+            finally:
+                shutil.rmtree(private, ignore_errors=True)
     made = _kept(place)
     if made is None:
         raise IntegrityError(f"{place} did not keep what was written to it", remedy=CACHE_ELSEWHERE)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from mmsetup.binary import wheel
+from mmsetup.build import patched
 from mmsetup.build.patched import patched_wheel
 from mmsetup.build.wheel_writer import RECIPE_FILE
 from mmsetup.catalog.patches import Edit, Patch
@@ -81,6 +85,33 @@ def test_it_is_made_once_and_again_where_it_was_damaged(released: Path) -> None:
     damaged[len(before) // 2] ^= 0xFF
     made.write_bytes(damaged)
     assert patched_wheel(released, [PATCH]).read_bytes() == before
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_of_others(released: Path) -> None:
+    made = patched_wheel(released, [PATCH])
+    folder, key = made.parent.parent, made.parent.name
+    made.unlink()
+    for name in (f".{key}.abc", f".{'0' * 64}.abc"):
+        (folder / name).mkdir()
+        (folder / name / made.name).write_text("half")
+    assert patched_wheel(released, [PATCH]) == made
+    assert sorted(path.name for path in folder.iterdir()) == [f".{'0' * 64}.abc", key]
+
+
+def test_of_several_at_once_one_makes_it(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them was given stays in its place while the others go on."""
+    written = []
+    write = patched._write
+
+    def slowly(*given: Any) -> None:
+        written.append(given)
+        time.sleep(0.2)
+        write(*given)
+
+    monkeypatch.setattr(patched, "_write", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        made = set(pool.map(lambda _: patched_wheel(released, [PATCH]), range(4)))
+    assert len(made) == len(written) == 1
 
 
 def test_another_patch_is_another_wheel(released: Path) -> None:
