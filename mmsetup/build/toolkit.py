@@ -99,13 +99,8 @@ def with_nvcc(
             "it is not known which architecture the ops are to be compiled for",
             remedy="mmsetup plan --gpu sm_90  # the GPU's, as NVIDIA's table of CUDA GPUs has it",
         )
-    host, words, told = toolchain.cc, toolchain.compiler, toolchain.compiler
-    if named := variables.get("CUDAHOSTCXX", ""):
-        host, words = named, compiler_words(named, variables, identity, named_by="CUDAHOSTCXX")
-        told = f"{toolchain.compiler}; nvcc runs {words}"
-    elif variables.get("CC", ""):
-        words = compiler_words(host, variables, identity, named_by="CC")
-    toolchain = replace(toolchain, cc=host, compiler=told)
+    toolchain, words = _with_host(toolchain, variables, identity)
+    host = toolchain.cc
     cuda, wanted, gcc = cuda_of(build.variant), code_flags(build.architectures).architectures, _gcc(words)
     if build.wheel is not None:
         if refusal := objection(cuda, wanted, gcc, catalog.toolkit_limits):
@@ -134,6 +129,22 @@ def with_nvcc(
             remedy=_other_compiler(cuda, catalog),
         )
     return replace(toolchain, toolkit=kit.path, nvcc=f"nvcc {version}")
+
+
+def _with_host(toolchain: Toolchain, variables: Mapping[str, str], identity: str) -> tuple[Toolchain, str]:
+    """Give the toolchain with the compiler that nvcc runs, and what that one says of itself."""
+    host, words, told = toolchain.cc, toolchain.compiler, toolchain.compiler
+    if named := variables.get("CUDAHOSTCXX", ""):
+        host, words = named, compiler_words(named, variables, identity, named_by="CUDAHOSTCXX")
+        told = f"{toolchain.compiler}; nvcc runs {words}"
+    elif variables.get("CC", ""):
+        words = compiler_words(host, variables, identity, named_by="CC")
+    if len(host.split()) > 1:
+        raise ToolchainError(
+            f"nvcc runs a compiler by its name or path alone, and is to run {host!r}",
+            remedy="export CUDAHOSTCXX=g++  # or another compiler, without options",
+        )
+    return replace(toolchain, cc=host, compiler=told), words
 
 
 @dataclass(frozen=True, slots=True)

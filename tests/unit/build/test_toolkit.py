@@ -87,6 +87,15 @@ def test_the_c_compiler_that_is_named_is_the_one_that_nvcc_runs(toolchain, machi
     assert (found.cc, found.compiler) == (str(host), named.compiler)
 
 
+@pytest.mark.parametrize("wheel", [None, "13.0.88"])
+def test_nvcc_runs_no_compiler_with_words_beside_its_name(toolchain, machine, kit, wheel):
+    here = replace(machine, toolkits=(kit(),))
+    for words in ("ccache gcc", "gcc -m64"):
+        with pytest.raises(ToolchainError, match=f"and is to run '{words}'") as caught:
+            proven(replace(toolchain, cc=words), replace(FOR_H100, wheel=wheel), here)
+        assert caught.value.remedy.startswith("export CUDAHOSTCXX=g++ ")
+
+
 def test_an_nvcc_that_does_not_compile_says_why(toolchain, machine, kit):
     broken = kit(does="echo 'nvcc fatal : cicc not found' >&2; exit 1")
     with pytest.raises(ToolchainError, match="does not compile a kernel with gcc") as caught:
