@@ -98,6 +98,8 @@ def variables(
         "PYTHONNOUSERSITE": "1",
         "PYTHONWARNINGS": "ignore",
         "CUDA_VISIBLE_DEVICES": "",
+        # torch 2.13 puts ccache or sccache before CXX itself, runs or not: mmsetup.build.launcher does that.
+        "TORCH_NO_COMPILER_WRAPPER": "1",
     }
     if recipe.architectures:
         toolkit = toolchain.toolkit or kit_of_wheels(environment.site_packages)

@@ -32,6 +32,7 @@ def test_nothing_around_shapes_a_build_for_the_cpu(recipe, toolchain):
         seen
     )
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
+    assert seen["TORCH_NO_COMPILER_WRAPPER"] == "1"
     assert seen["PATH"] == "/env/bin:/usr/bin"
     assert seen["HOME"] == "/home/me"
     assert seen["CCACHE_DIR"] == "/ccache"
@@ -60,6 +61,7 @@ def test_a_build_for_gpus_sees_its_own_toolkit_and_architectures(recipe, toolcha
     assert seen["CUDA_HOME"] == "/usr/local/cuda-13.0"
     assert seen["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0a;12.0+PTX"
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
+    assert seen["TORCH_NO_COMPILER_WRAPPER"] == "1"
     assert seen["CPATH"] == "/env/include"
     assert (seen["CC"], seen["NVCC_CCBIN"]) == ("gcc-12", "gcc-12")
     assert not {"CUDA_PATH", "NVCC_APPEND_FLAGS"} & set(seen)
