@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
 from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.probe.machine import Distribution
 
-__all__ = ["lacks_a_part", "left_behind", "not_whole", "owned_twice", "traces"]
+__all__ = ["lacks_a_part", "lacks_files", "left_behind", "not_whole", "owned_twice", "traces"]
 
 _SHARED = {OPS_PACKAGE: "error", "mmengine": "error", "cv2": "warning"}
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
 # What MM201, MM202 and MM302 tell with more insight.
 _TOLD_ELSEWHERE = re.compile(r"mmcv/_ext\.|torch/lib/")
+# What images leave out to be smaller, and nothing imports.
+_TESTS = re.compile(r"(^|/)tests?/")
 _MOST_NAMED = 5
 
 
@@ -158,8 +161,7 @@ def not_whole(context: Context) -> Iterator[Observation]:
         different = [
             f"{one.path.parent / name}: {state}"
             for name, size in _libraries(context, one)
-            if (state := _difference(one.path.parent / name, size))
-            and not _is_of_another(context, one, name)
+            if (state := _difference(one.path.parent / name, size)) and not _is_of_another(context, one, name)
         ]
         if different:
             yield Observation(
@@ -169,6 +171,57 @@ def not_whole(context: Context) -> Iterator[Observation]:
                 context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
                 None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
+
+
+@check(
+    "MM106",
+    title="Python files of a distribution are gone",
+    cause="Two distributions had installed the same files (mmcv and mmcv-full, two editions of opencv), and "
+    "one of them was uninstalled: its files went, and they were those of the other as well. Or a copy or an "
+    "uninstall stopped half way.",
+    looks_at="The Python files in the RECORD of torch and OpenMMLab, and of what they need those by which a "
+    "package is imported. Where these are gone it is an error, else a warning; tests do not count. That "
+    "torch or mmcv is gone as a whole is told by MM101.",
+    remedy="Install the distribution again.",
+    seen_in=("open-mmlab/mmdetection#11636",),
+)
+def lacks_files(context: Context) -> Iterator[Observation]:
+    """Observe Python files that were installed and are gone."""
+    for one in context.environment.distributions:
+        if one.name not in context.needed or not one.installer or one.installer == "conda":
+            continue
+        tops = {f"{top}/__init__.py" for top in one.top_level} | {f"{top}.py" for top in one.top_level}
+        if any(top in {"torch", OPS_PACKAGE} and context.folder(top) is None for top in one.top_level):
+            continue
+        files = _python_files(context, one) if one in context.stack else _recorded(context, one, tops)
+        absent = [name for name in files if not _is_there(f"{one.path.parent}/{name}")]
+        if absent:
+            is_lost = not tops.isdisjoint(absent)
+            yield Observation(
+                "error" if is_lost else "warning",
+                f"{one.name} {one.version} lacks {len(absent)} of its Python files"
+                + (", and cannot be imported" if is_lost else ""),
+                _few([str(one.path.parent / name) for name in absent]),
+                context.make_again
+                if is_chosen_jointly(one.name)
+                else context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
+            )
+
+
+def _python_files(context: Context, one: Distribution) -> Iterator[str]:
+    for name, _ in context.listed[one.path]:
+        if name.endswith(".py") and not name.startswith(("/", ".")) and not _TESTS.search(name):
+            yield name
+
+
+def _recorded(context: Context, one: Distribution, names: set[str]) -> list[str]:
+    return [name for name, _ in context.listed[one.path] if name in names]
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether Python finds a module at a path, as source or compiled in its place."""
+    return os.path.exists(path) or os.path.exists(f"{path}c")  # noqa: PTH110 (thousands of them)
 
 
 def _renamed(context: Context) -> tuple[Path, ...]:

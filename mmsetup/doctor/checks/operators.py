@@ -37,6 +37,9 @@ def are_missing(context: Context) -> Iterator[Observation]:
     owners = context.owners(OPS_PACKAGE)
     if operators is None or operators.candidates or not owners:
         return
+    if not (operators.folder / "__init__.py").is_file():
+        # The whole package is gone: MM106.
+        return
     evidence = [f"{operators.folder}: no file _ext*.so"]
     for owner in owners:
         listed = [line.partition(",")[0] for line in _record(owner.path) if line.startswith("mmcv/_ext")]

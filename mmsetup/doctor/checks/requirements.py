@@ -79,7 +79,12 @@ def declared(context: Context) -> Iterator[Observation]:
 )
 def undeclared(context: Context) -> Iterator[Observation]:
     """Observe what is imported, not declared and not there."""
-    told = set()
+    # What somebody of the stack declares as well is told by MM111.
+    told = {
+        canonicalize_name(wanted.name)
+        for one in context.stack
+        for wanted in requirements_of(one, context.markers)
+    }
     for wanted, evidence in _imported(context):
         name = canonicalize_name(wanted.name)
         if name not in told and _standing_in(context, name) is None:
