@@ -6,10 +6,9 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mmsetup.project.syntax import parsed
 from mmsetup.project.values import UNKNOWN, Place, Scalar, Value
 
-__all__ = ["BASE", "evaluated", "readable"]
+__all__ = ["BASE", "bases", "evaluated", "readable"]
 
 BASE = "_base_"
 _STAND_IN = "_mmsetup_base_"
@@ -34,25 +33,32 @@ def readable(lines: Sequence[str], predefined: Mapping[str, str]) -> tuple[str, 
     return tuple(found)
 
 
-def evaluated(lines: Sequence[str], path: str, base: Mapping[str, Value]) -> dict[str, Value] | None:
-    """Give what the module-level names of a configuration hold in the end; nothing where it is no Python.
+def bases(tree: ast.Module, path: str) -> Value | None:
+    """Give what a configuration says that it inherits from; nothing where it says nothing."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
+            if BASE in names:
+                return _Evaluation(path, {}).value(statement.value)
+    return None
 
-    ``lines`` are readable, ``base`` is what ``_base_`` stands for. What only running would tell is
-    :data:`~mmsetup.project.values.UNKNOWN`.
+
+def evaluated(tree: ast.Module, path: str, base: dict[str, Value]) -> dict[str, Value] | None:
+    """Give what the module-level names of a configuration hold in the end; nothing where that goes too deep.
+
+    ``base`` is what ``_base_`` stands for; what the configuration deletes or changes in it is deleted or
+    unknown afterwards. What only running would tell is :data:`~mmsetup.project.values.UNKNOWN`.
     """
-    tree = parsed(lines)
-    if tree is None:
-        return None
     evaluation = _Evaluation(path, base)
     try:
         evaluation.run(tree)
     except RecursionError:
         return None
-    return evaluation.names
+    return {name: value for name, value in evaluation.names.items() if name != BASE}
 
 
 class _Evaluation:
-    def __init__(self, path: str, base: Mapping[str, Value]) -> None:
+    def __init__(self, path: str, base: dict[str, Value]) -> None:
         self._path = path
         self._base = base
         self._made = 0
@@ -88,19 +94,49 @@ class _Evaluation:
             for number, inner in enumerate(target.elts):
                 whole = len(parts) == len(target.elts)
                 self._assign(inner, parts[number] if whole else Value(UNKNOWN, value.place))
-        else:
+        elif not self._set(target, value):
             self._lose(target)
+
+    def _set(self, target: ast.expr, value: Value) -> bool:
+        """Follow ``name['a']['b'] = value``; tell whether that could be done."""
+        keys: list[str] = []
+        while isinstance(target, ast.Subscript):
+            key = self.value(target.slice).held
+            if not isinstance(key, str):
+                return False
+            keys.append(key)
+            target = target.value
+        before = self.names.get(target.id) if isinstance(target, ast.Name) else None
+        if before is None or not isinstance(target, ast.Name):
+            return False
+        after = _with(before, list(reversed(keys)), value)
+        if after is None:
+            return False
+        self._forget_base(before)
+        self.names[target.id] = after
+        return True
 
     def _lose(self, node: ast.AST) -> None:
         """Forget what a statement may change that is not followed: loops, calls of methods, del."""
         for inner in ast.walk(node):
-            if isinstance(inner, ast.Name) and inner.id in self.names:
-                held = self.names[inner.id]
-                kept = held.held if isinstance(held.held, Mapping) else UNKNOWN
-                stored = isinstance(inner.ctx, (ast.Store, ast.Del))
-                self.names[inner.id] = Value(UNKNOWN if stored else kept, held.place, is_partial=True)
-            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                self.names[inner.id] = self._unknown(inner)
+            if isinstance(inner, ast.Attribute) and _is_base(inner.value) and inner.attr in self._base:
+                if isinstance(inner.ctx, ast.Del):
+                    del self._base[inner.attr]
+                else:
+                    self._base[inner.attr] = self._unknown(inner)
+            elif isinstance(inner, ast.Name) and not _is_base(inner):
+                stored = isinstance(inner.ctx, ast.Store)
+                before = self.names.get(inner.id)
+                if before is not None:
+                    self._forget_base(before)
+                if before is not None or stored:
+                    self.names[inner.id] = self._unknown(inner)
+
+    def _forget_base(self, value: Value) -> None:
+        """Forget what of the base is the same object: to change one is to change the other."""
+        for name, held in self._base.items():
+            if held is value:
+                self._base[name] = Value(UNKNOWN, held.place)
 
     def value(self, node: ast.expr) -> Value:  # noqa: C901, PLR0911 (one branch a kind of expression)
         self._made += 1
@@ -235,3 +271,15 @@ def _computed(a: float, b: float, operator: ast.operator) -> object:
     if isinstance(operator, ast.Div) and b:
         return a / b
     return UNKNOWN
+
+
+def _with(before: Value, keys: Sequence[str], value: Value) -> Value | None:
+    if not keys:
+        return value
+    if not isinstance(before.held, Mapping):
+        return None
+    inner = before.held.get(keys[0])
+    after = _with(inner, keys[1:], value) if inner is not None else value if len(keys) == 1 else None
+    if after is None:
+        return None
+    return Value({**before.held, keys[0]: after}, before.place, before.is_partial)

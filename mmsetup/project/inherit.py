@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmsetup.project.evaluate import BASE, evaluated, readable
+from mmsetup.project.evaluate import BASE, bases, evaluated, readable
 from mmsetup.project.files import printable
+from mmsetup.project.syntax import parsed
 from mmsetup.project.values import UNKNOWN, Place, Value, merged
 
 __all__ = ["Config", "Configs"]
@@ -69,39 +70,43 @@ class Configs:
         if text is None or depth > _DEEPEST:
             return None
         if path.suffix == ".json":
-            own = _of_json("\n".join(text), shown)
-        else:
-            text = readable(text, _predefined(path))
-            own = evaluated(text, shown, {})
-        if own is None:
+            held = _of_json("\n".join(text), shown)
+            return self._over(held.pop(BASE, None), path, depth, lambda _: held) if held is not None else None
+        tree = parsed(readable(text, _predefined(path)))
+        if tree is None:
             return None
-        named = own.pop(BASE, None)
-        if named is None:
-            return Config(shown, _public(own), is_whole=not _is_lazy(text))
+        made = self._over(bases(tree, shown), path, depth, lambda below: evaluated(tree, shown, below))
+        return replace(made, is_whole=False) if made is not None and _is_lazy(text) else made
+
+    def _over(
+        self,
+        named: Value | None,
+        path: Path,
+        depth: int,
+        own: Callable[[dict[str, Value]], Mapping[str, Value] | None],
+    ) -> Config | None:
+        """Put what a file holds, given what it inherits, over what it inherits."""
         below: dict[str, Value] = {}
-        bases: set[Path] = set()
+        files: set[Path] = set()
         missing: list[tuple[str, Place]] = []
-        whole = not _is_lazy(text) and all(isinstance(one.held, str) for one in named.each())
-        for one in named.each():
+        whole = True
+        for one in named.each() if named is not None else ():
             place = self._base(one.text, path) if one.text else None
-            if place is None:
+            found = self.read(place, depth=depth + 1) if place is not None else None
+            if found is None or place is None:
                 whole = False
-                continue
-            found = self.read(place, depth=depth + 1)
-            if found is None:
-                whole = False
-                if not place.is_file():
+                if one.text and not _is_file(place):
                     missing.append((one.text, one.place))
                 continue
-            bases |= {place, *found.bases}
+            files |= {place, *found.bases}
             missing += found.missing
             whole = whole and found.is_whole
             below.update(found.values)
-        if path.suffix != ".json":
-            again = evaluated(text, shown, below) or {}
-            again.pop(BASE, None)
-            own = again
-        return Config(shown, merged(_public(own), below), frozenset(bases), tuple(missing), whole)
+        held = own(below)
+        if held is None:
+            return None
+        values = merged({name: value for name, value in held.items() if not name.startswith("__")}, below)
+        return Config(self._shown(path), values, frozenset(files), tuple(missing), whole)
 
     def _base(self, name: str, path: Path) -> Path | None:
         scoped = _SCOPED.fullmatch(name)
@@ -139,8 +144,11 @@ def _is_lazy(lines: Sequence[str]) -> bool:
     return any("read_base()" in line for line in lines)
 
 
-def _public(names: Mapping[str, Value]) -> dict[str, Value]:
-    return {name: value for name, value in names.items() if not name.startswith("__")}
+def _is_file(path: Path | None) -> bool:
+    try:
+        return path is not None and path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _of_json(text: str, shown: str) -> dict[str, Value] | None:
