@@ -33,11 +33,15 @@ def command(
     env: Annotated[
         Path | None,
         typer.Option(
-            "--env", help="The folder of the environment: .venv, else the active one.", metavar="DIR"
+            "--env",
+            readable=False,
+            help="The folder of the environment: .venv, else the active one.",
+            metavar="DIR",
         ),
     ] = None,
     python: Annotated[
-        Path | None, typer.Option("--python", help="The environment of this interpreter.", metavar="PATH")
+        Path | None,
+        typer.Option("--python", readable=False, help="The environment of this interpreter.", metavar="PATH"),
     ] = None,
     select: Annotated[
         list[str] | None,
@@ -57,6 +61,7 @@ def command(
         Path | None,
         typer.Option(
             "--project",
+            readable=False,
             help="Read your code and configurations too; without an environment, them alone.",
             metavar="DIR",
             rich_help_panel=_PROJECT,
@@ -91,6 +96,7 @@ def command(
         Path | None,
         typer.Option(
             "--fleet-dir",
+            readable=False,
             help="A folder that all nodes share; else they connect to MASTER_ADDR.",
             metavar="DIR",
             rich_help_panel=_FLEET,
@@ -119,6 +125,7 @@ def command(
         Path | None,
         typer.Option(
             "--junit",
+            readable=False,
             help="Write the checks as JUnit XML, for GitLab, Jenkins and GitHub.",
             metavar="FILE",
             rich_help_panel=_FORMS,
@@ -339,7 +346,12 @@ def _project(path: Path, *, offline: bool) -> Project:
 def _where_of(env: Path | None, python: Path | None, project: Path) -> Path | None:
     """Find the environment of a project: what was named, its own .venv, the one here, the active one."""
     own = project / _DEFAULT
-    if env is None and python is None and own.is_dir():
+    try:
+        is_there = own.is_dir()
+    except OSError:
+        # What is wrong with the path is told by who reads it.
+        is_there = False
+    if env is None and python is None and is_there:
         return own
     if env is None and python is None and not _DEFAULT.exists() and not os.environ.get("VIRTUAL_ENV"):
         return None

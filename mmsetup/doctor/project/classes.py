@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mmsetup.doctor.project.project import Project
+from mmsetup.doctor.project.project import Module, Project
 from mmsetup.project.syntax import chain, dict_of, parsed
 
 __all__ = ["Classes", "Said"]
@@ -59,14 +59,7 @@ class Classes:
         return Said(names if is_told else inherited, defaults, source, is_own)
 
     def _node(self, name: str, package: str) -> tuple[ast.ClassDef, str, bool] | None:
-        own = next(
-            (
-                m
-                for m in self.project.modules
-                if re.search(rf"^class {re.escape(name)}\b", m.source, re.MULTILINE)
-            ),
-            None,
-        )
+        own = self._own(name, package)
         if own is not None and own.tree is not None:
             node = _definition(own.tree, name)
             return (node, f"{own.text.path}:{node.lineno}", True) if node is not None else None
@@ -74,6 +67,22 @@ class Classes:
         tree = parsed(path.read_text(encoding="utf-8", errors="replace").split("\n")) if path else None
         node = _definition(tree, name) if tree is not None else None
         return (node, f"{path}:{node.lineno}", False) if node is not None else None
+
+    def _own(self, name: str, package: str) -> Module | None:
+        having = self._having.get(name, ())
+        # A project may bring copies of both mmseg and mmdet, which have classes of the same name.
+        of_others = self.project.own_packages - {package}
+        fitting = [module for module in having if of_others.isdisjoint(module.text.path.split("/"))]
+        inside = [module for module in fitting if package in module.text.path.split("/")]
+        return next(iter((*inside, *fitting)), None)
+
+    @cached_property
+    def _having(self) -> dict[str, list[Module]]:
+        found: dict[str, list[Module]] = {}
+        for module in self.project.modules:
+            for name in _CLASS.findall(module.source):
+                found.setdefault(name, []).append(module)
+        return found
 
     @cached_property
     def _installed(self) -> dict[tuple[str, str], Path]:

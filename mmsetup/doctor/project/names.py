@@ -25,10 +25,15 @@ _MOST_FILES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """``registered`` are those that a registry is told of, ``defined`` all classes and functions."""
+    """``registered`` are those that a registry is told of, ``own`` the classes and functions."""
 
     registered: frozenset[str]
-    defined: frozenset[str]
+    own: frozenset[str]
+
+    @property
+    def defined(self) -> frozenset[str]:
+        """Give all of them."""
+        return self.own | self.registered
 
 
 def names_of_text(source: str) -> Names:
@@ -44,7 +49,7 @@ def names_of_text(source: str) -> Names:
             registered.update(_QUOTED.findall(arguments))
             registered.update(_OF_MODULE.findall(arguments))
         registered.update(_OF_TORCH.findall(source))
-    return Names(frozenset(registered), defined | registered)
+    return Names(frozenset(registered), defined)
 
 
 def names_in(folder: Path) -> Names:
@@ -54,7 +59,7 @@ def names_in(folder: Path) -> Names:
     for source in _sources(folder):
         found = names_of_text(source)
         registered |= found.registered
-        defined |= found.defined
+        defined |= found.own
     return Names(frozenset(registered), frozenset(defined))
 
 

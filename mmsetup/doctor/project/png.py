@@ -1,4 +1,4 @@
-"""Which values a PNG of labels holds: 8 bits at most, grey or palette, not interlaced (PNG, third edition)."""
+"""Which values a PNG of labels holds: 8 bits at most, grey or palette, not interlaced (third edition)."""
 
 from __future__ import annotations
 

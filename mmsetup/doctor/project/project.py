@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 from mmsetup.doctor.context import Context
+from mmsetup.doctor.context import parsed as parsed_version
 from mmsetup.doctor.project.tables import Tables, tables
 from mmsetup.errors import RequestError
 from mmsetup.project.files import Reading, printable
@@ -48,6 +51,11 @@ class Module:
     def walk(self) -> Walk:
         """Give every node of it, and whether it stands where a failing import is caught."""
         return () if self.tree is None else tuple(nodes(self.tree))
+
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether it was to be parsed and could not be."""
+        return "tree" in vars(self) and self.tree is None
 
     @property
     def dotted(self) -> str:
@@ -133,12 +141,12 @@ class Project:
         found = (cells(text) for text in self.texts if text.name.endswith(".ipynb"))
         return tuple((Module(one[0]), one[1]) for one in found if one is not None)
 
-    @cached_property
-    def of_the_stack(self) -> tuple[Module, ...]:
-        """Give the modules and notebooks that name a part of the stack: the others need not be parsed."""
-        named = re.compile(rf"\b(?:{'|'.join(sorted(self.rules.modules))})\b")
+    def naming(self, modules: Iterable[str], words: Iterable[str] = ()) -> tuple[Module, ...]:
+        """Give the code that names one of the modules, and one of the words: no other has to be parsed."""
+        first = _any(modules)
+        second = _any(words) if words else first
         every = (*self.modules, *(code for code, _ in self.notebooks))
-        return tuple(one for one in every if named.search(one.source))
+        return tuple(one for one in every if first.search(one.source) and second.search(one.source))
 
     @cached_property
     def scripts(self) -> tuple[Text, ...]:
@@ -183,10 +191,30 @@ class Project:
 
     def used(self, config: Config) -> Value:
         """Give what runners take from a configuration: other names at its top are there to be put into it."""
-        names = self.tables.used
-        return Value(
-            {name: value for name, value in config.values.items() if name in names}, config.root.place
-        )
+        # Kept: who walks through many of them knows those that it has seen by their id.
+        kept: dict[str, Value] = self.kept.setdefault("used", {})
+        if config.path not in kept:
+            names = self.tables.used(self.generation)
+            values = {name: value for name, value in config.values.items() if name in names}
+            kept[config.path] = Value(values, config.root.place)
+        return kept[config.path]
+
+    @cached_property
+    def generation(self) -> int | None:
+        """Give the generation of what is installed, by mmcv; nothing where that cannot be told."""
+        return self.generation_of("mmcv")
+
+    def generation_of(self, module: str) -> int | None:
+        """Tell the generation of an installed module of the stack; nothing where that cannot be told."""
+        found: set[int] = set()
+        for owner in self.context.owners(module) if self.context is not None else ():
+            known, version = self.rules.distribution(owner.name), parsed_version(owner.version)
+            if known is None or version is None:
+                continue
+            family, _ = known.family_of(SpecifierSet(f"=={version.public}"))
+            if family:
+                found.add(self.rules.generations[family])
+        return found.pop() if len(found) == 1 else None
 
     @cached_property
     def reader(self) -> Configs:
@@ -245,3 +273,8 @@ class Project:
     @cached_property
     def _dotted(self) -> frozenset[str]:
         return frozenset(module.dotted for module in self.modules)
+
+
+def _any(words: Iterable[str]) -> re.Pattern[str]:
+    alternatives = "|".join(map(re.escape, sorted(words)))
+    return re.compile(rf"\b(?:{alternatives})\b" if alternatives else r"(?!)")

@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from mmsetup.doctor.context import Context, parsed
+from mmsetup.doctor.context import Context
 from mmsetup.doctor.project.names import Names, names_in, names_of_text
 from mmsetup.doctor.project.project import Module, Project
 
-__all__ = ["Own", "Registry", "generation_of", "registry_of"]
+__all__ = ["Own", "Registry", "registry_of"]
 
 _ENGINES = ("mmengine", "mmcv")
 _LOOPS = "registered_by_loops"
@@ -26,9 +25,17 @@ _LOOPS = "registered_by_loops"
 class Own:
     """A class of the project: the file that defines it, and whether anything registers it."""
 
+    name: str
     module: Module
-    line: int
     is_registered: bool
+
+    @property
+    def line(self) -> int:
+        """Give the line that begins its definition."""
+        found = re.search(
+            rf"^[ \t]*(?:class|def)[ \t]+{re.escape(self.name)}\b", self.module.source, re.MULTILINE
+        )
+        return self.module.source.count("\n", 0, found.start()) + 1 if found is not None else 1
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,9 @@ class Registry:
             if "class " not in module.source and "def " not in module.source:
                 continue
             names = names_of_text(module.source)
-            for name in names.defined:
-                line = _line_of(name, module)
-                if line and (name not in found or name in names.registered):
-                    found[name] = Own(module, line, name in names.registered)
+            for name in names.own:
+                if name not in found or name in names.registered:
+                    found[name] = Own(name, module, name in names.registered)
         return found
 
     @cached_property
@@ -135,42 +141,11 @@ def registry_of(project: Project) -> Registry:
     return found
 
 
-def generation_of(project: Project, context: Context, module: str) -> int | None:
-    """Tell the generation of an installed module of the stack; nothing where that cannot be told."""
-    told: dict[str, int | None] = project.kept.setdefault("generations", {})
-    if module not in told:
-        told[module] = _generation_of(project, context, module)
-    return told[module]
-
-
-def _generation_of(project: Project, context: Context, module: str) -> int | None:
-    found: set[int] = set()
-    for owner in context.owners(module):
-        known = project.rules.distribution(owner.name)
-        version = parsed(owner.version)
-        if known is None or version is None:
-            continue
-        family, _ = known.family_of(SpecifierSet(f"=={version.public}"))
-        if family:
-            found.add(project.rules.generations[family])
-    return found.pop() if len(found) == 1 else None
-
-
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _line_of(name: str, module: Module) -> int:
-    for number, line in enumerate(module.text.lines, 1):
-        words = line.split(None, 1)
-        if len(words) > 1 and words[0] in {"class", "def"} and words[1].startswith(name):
-            rest = words[1][len(name) :].lstrip()
-            if not rest or rest[0] in "(:":
-                return number
-    return 0
 
 
 def _name(line: str) -> str:

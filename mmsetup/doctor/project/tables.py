@@ -48,10 +48,11 @@ class Tables:
         names = "|".join(self.known["config"]["keys"])
         return re.compile(rf"^(?:{names})\s*=|^with read_base\(\)", re.MULTILINE)
 
-    @cached_property
-    def used(self) -> frozenset[str]:
-        """Give the names at the top of a configuration that runners read."""
-        return frozenset(self.known["config"]["used"])
+    def used(self, generation: int | None) -> frozenset[str]:
+        """Give the names at the top of a configuration that the runner of a generation reads; else of any."""
+        known = self.known["config"]
+        keys = ("used_1", "used_2") if generation is None else (f"used_{generation}",)
+        return frozenset(name for key in keys for name in known[key])
 
     @cached_property
     def free_heads(self) -> frozenset[str]:

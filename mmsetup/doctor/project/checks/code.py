@@ -34,7 +34,7 @@ def dropped_by_numpy(project: Project) -> Iterator[Observation]:
     if version is None:
         return
     gone = project.tables.without(version)
-    mentioned = re.compile(rf"\.(?:{'|'.join(sorted(gone))})\b") if gone else None
+    mentioned = re.compile(rf"(?:\.|\bimport\b.*)\b(?:{'|'.join(sorted(gone))})\b") if gone else None
     lines = [
         f"{module.at(line)}  (numpy.{name})"
         for module in (*project.modules, *(code for code, _ in project.notebooks))

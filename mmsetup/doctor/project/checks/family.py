@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,6 @@ from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation
 from mmsetup.doctor.project.model import project_check, shown
 from mmsetup.doctor.project.project import Module, Project
-from mmsetup.doctor.project.registry import generation_of
 from mmsetup.project.imports import Use, uses, uses_by_line
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Value
@@ -20,6 +20,10 @@ from mmsetup.project.values import Value
 __all__ = ["absent_packages", "foreign_code", "foreign_configs", "is_foreign"]
 
 _ENOUGH = 2
+_TAKEN = re.compile(r"\bfrom\s+([\w.]+)\s+import\s+(\([^)]*\)?|(?:[^\n\\]|\\\n)*)")
+_WORD = re.compile(r"\w+")
+_DOTTED = re.compile(r"\bmm\w+(?:\.\w+)*")
+_ALIASED = re.compile(r"\bimport\s+(mm[\w.]*)\s+as\b")
 
 
 @project_check(
@@ -46,8 +50,9 @@ def foreign_code(project: Project) -> Iterator[Observation]:
     context = project.context
     assert context is not None  # noqa: S101 (needs_environment)
     found: dict[str, list[str]] = {}
-    for module in project.of_the_stack:
-        for use in _uses(module):
+    names, tops = _names_of_others(project, context)
+    for module in project.naming(tops):
+        for use in _uses(module) if _may_use(module.source, names, tops) else ():
             rule = project.rules.of_name(use.name)
             top = use.name.partition(".")[0]
             if rule is None or not rule.strong or use.guarded or top in project.own_packages:
@@ -113,9 +118,9 @@ def absent_packages(project: Project) -> Iterator[Observation]:
     context = project.context
     assert context is not None  # noqa: S101 (needs_environment)
     wanted: dict[str, _Wanted] = {}
-    for module, text, is_certain in (*_imported(project), *_configured(project)):
+    for module, text, is_certain in (*_imported(project, context), *_configured(project)):
         top = module.partition(".")[0]
-        if _is_here(project, context, module, top) or _is_foreign_name(project, context, top):
+        if _is_here(project, context, module, top) or _is_foreign_name(project, top):
             continue
         one = wanted.setdefault(top, _Wanted([], is_certain=False))
         if text not in one.lines:
@@ -157,8 +162,7 @@ def is_foreign(project: Project, config: Config) -> _Told | None:
 
 
 def _foreign(project: Project, config: Config) -> _Told | None:
-    context = project.context
-    here = _generation(project, context, "mmcv") if context is not None else None
+    here = project.generation
     if here is None:
         return None
     clues: Mapping[str, tuple[str, str]] = {
@@ -186,6 +190,41 @@ def _fits(kind: str, holds: frozenset[str], of_type: str, value: Value) -> bool:
     return kind == "any" or value.number is not None
 
 
+def _names_of_others(project: Project, context: Context) -> tuple[frozenset[str], frozenset[str]]:
+    """Give the names of the generation that is not here, and the modules that they are in."""
+    names = {
+        name
+        for name, rule in project.rules.names.items()
+        if rule.strong
+        and (top := name.partition(".")[0]) not in project.own_packages
+        and _generation(project, context, top) not in {None, project.rules.generations[rule.family]}
+    }
+    return frozenset(names), frozenset(name.partition(".")[0] for name in names)
+
+
+def _may_use(source: str, names: frozenset[str], tops: frozenset[str]) -> bool:
+    """Tell whether a file could use one of the names; only then it is worth to be parsed."""
+    taken = {f"{match[1]}.{word}" for match in _TAKEN.finditer(source) for word in _WORD.findall(match[2])}
+    taken.update(match[0] for match in _DOTTED.finditer(source))
+    if any(one.partition(".")[0] in tops for one in _ALIASED.findall(source)):
+        return True
+    for one in taken:
+        if one.partition(".")[0] not in tops:
+            continue
+        parts = one.split(".")
+        if any(".".join(parts[:end]) in names for end in range(1, len(parts) + 1)):
+            return True
+        # A module that was taken as a whole: what the code takes from it stands elsewhere.
+        if any(name.startswith(f"{one}.") for name in names) and one in taken and _is_taken(one, source):
+            return True
+    return False
+
+
+def _is_taken(name: str, source: str) -> bool:
+    module, _, last = name.rpartition(".")
+    return any(match[1] == module and last in _WORD.findall(match[2]) for match in _TAKEN.finditer(source))
+
+
 def _uses(module: Module) -> tuple[Use, ...]:
     if module.tree is None:
         return tuple(uses_by_line(module.text.lines))
@@ -193,15 +232,18 @@ def _uses(module: Module) -> tuple[Use, ...]:
 
 
 def _generation(project: Project, context: Context, top: str) -> int | None:
-    found = generation_of(project, context, top)
-    # mmengine itself has no first generation: without it, mmcv tells.
-    return found if found is not None or context.owners(top) else generation_of(project, context, "mmcv")
+    told: dict[str, int | None] = project.kept.setdefault("generations", {})
+    if top not in told:
+        found = project.generation_of(top)
+        # mmengine itself has no first generation: without it, mmcv tells.
+        told[top] = found if found is not None or context.owners(top) else project.generation
+    return told[top]
 
 
-def _is_foreign_name(project: Project, context: Context, top: str) -> bool:
+def _is_foreign_name(project: Project, top: str) -> bool:
     """Tell whether MM801 or MM802 tells why a package is not there: it is of another generation."""
     rule = project.rules.of_name(top)
-    here = generation_of(project, context, "mmcv")
+    here = project.generation
     return rule is not None and here is not None and project.rules.generations[rule.family] != here
 
 
@@ -215,8 +257,9 @@ def _is_there(context: Context, name: str) -> bool:
     return place.is_dir() or place.with_suffix(".py").is_file()
 
 
-def _imported(project: Project) -> Iterator[tuple[str, str, bool]]:
-    for module in project.of_the_stack:
+def _imported(project: Project, context: Context) -> Iterator[tuple[str, str, bool]]:
+    absent = [top for top in project.rules.modules if context.source(top) is None]
+    for module in project.naming(set(absent) - project.own_packages):
         if module.is_test:
             continue
         inside = _functions(module)

@@ -12,7 +12,7 @@ from mmsetup.doctor.project.checks.family import is_foreign
 from mmsetup.doctor.project.imported import Imports
 from mmsetup.doctor.project.model import project_check, shown
 from mmsetup.doctor.project.project import Project
-from mmsetup.doctor.project.registry import Own, Registry, generation_of, registry_of
+from mmsetup.doctor.project.registry import Own, Registry, registry_of
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Place, Value
 
@@ -188,6 +188,8 @@ def _types(
 
 def _exists(named: _Named, registry: Registry) -> bool:
     own = registry.own.get(named.name)
+    if named.name.endswith(tuple(registry.project.tables.known["registered_by_loops"]["ends"])):
+        return True
     if named.name in registry.aliases or (own is not None and own.is_registered):
         return True
     if named.is_scoped or not named.scope or named.scope not in registry.packages:
@@ -218,7 +220,7 @@ def _reason(named: _Named, registry: Registry) -> tuple[Severity, str, str]:  # 
             f"it is registered in {beside[0]}, where a lookup in {named.scope} does not reach",
             f"type='{beside[0]}.{named.name}'",
         )
-    here = generation_of(project, context, "mmcv") or generation_of(project, context, "mmengine")
+    here = project.generation or project.generation_of("mmengine")
     other = {1: 2, 2: 1}.get(here or 0, 0)
     now = project.tables.moved.get((named.name, other))
     elsewhere = [release for release in project.tables.releases if named.name in release.names]

@@ -23,7 +23,7 @@ def left_out(project: Project) -> Iterator[Observation]:
     """Observe what was left out, and a project in which there is nothing to read."""
     texts = project.texts
     lines = [f"{count} {what}" for what, count in sorted(project.left_out.items())]
-    broken = [module.text.path for module in project.of_the_stack if module.tree is None]
+    broken = [module.text.path for module in project.modules if module.is_broken]
     if not texts:
         lines.append(f"{project.root}: no Python, notebook, shell script, Dockerfile or requirements file")
     if broken:

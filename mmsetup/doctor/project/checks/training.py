@@ -10,7 +10,6 @@ from mmsetup.doctor.model import Observation
 from mmsetup.doctor.project.checks.family import is_foreign
 from mmsetup.doctor.project.model import project_check, shown
 from mmsetup.doctor.project.project import Project
-from mmsetup.doctor.project.registry import generation_of
 from mmsetup.project.model import Text
 
 __all__ = ["old_rank", "synchronised"]
@@ -45,7 +44,7 @@ def synchronised(project: Project) -> Iterator[Observation]:
     """Observe SyncBN where one process trains and nothing takes it out."""
     context = project.context
     assert context is not None  # noqa: S101 (needs_environment)
-    if generation_of(project, context, "mmcv") != 1 or len(context.machine.gpus) > 1:
+    if project.generation != 1 or len(context.machine.gpus) > 1:
         return
     scripts = _without_mending(project, context)
     if not scripts:
@@ -116,7 +115,7 @@ def _without_mending(project: Project, context: Context) -> list[str]:
     known = project.tables.known["training"]
     starts = [
         module
-        for module in project.of_the_stack
+        for module in project.naming(known["starts"])
         if any(re.search(rf"\b{name}\(", module.source) for name in known["starts"])
         and not re.search(rf"^def (?:{'|'.join(known['starts'])})\(", module.source, re.MULTILINE)
     ]

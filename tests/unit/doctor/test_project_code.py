@@ -1,0 +1,216 @@
+"""The user's own code beside an environment: generations, packages, ranks, names of numpy."""
+
+import json
+
+import pytest
+from project_tree import CONFIG, examine, found, furnish, one, second_generation, write
+
+
+@pytest.fixture
+def told(tmp_path, site, machine, catalog):
+    """Write a project, examine it beside the environment of the first generation, give the diagnosis."""
+    furnish(site)
+
+    def make(files, **more):
+        return examine(
+            write(tmp_path / "project", files), site, more.pop("machine", machine), catalog, **more
+        )
+
+    return make
+
+
+@pytest.fixture
+def told_of_second(tmp_path, site, machine, catalog):
+    second_generation(site)
+
+    def make(files, **more):
+        return examine(
+            write(tmp_path / "project", files), site, more.pop("machine", machine), catalog, **more
+        )
+
+    return make
+
+
+OLD = "import torch\nfrom mmcv.runner import load_checkpoint\nfrom mmcv.utils import Registry\nimport mmcv\ncfg = mmcv.Config.fromfile('x')\n"
+NEW = "from mmengine.config import Config\nfrom mmseg.registry import MODELS\n"
+
+
+def test_code_of_the_first_generation_beside_the_second(told_of_second):
+    diagnosis = told_of_second({"train.py": OLD})
+    assert found(diagnosis) == [("MM801", "error")]
+    finding = one(diagnosis, "MM801")
+    assert "mmcv 2.1.0" in finding.message
+    assert (
+        finding.evidence[0]
+        == "train.py:2: from mmcv.runner import load_checkpoint  (mmcv.runner left mmcv in 2.0)"
+    )
+    assert any(line.startswith("train.py:5: ") for line in finding.evidence)
+    assert "--for" in finding.remedy
+
+
+def test_code_of_the_second_generation_beside_the_first(told):
+    diagnosis = told({"train.py": NEW})
+    assert {finding.id for finding in diagnosis.findings} == {"MM801"}
+    assert "mmengine" in "".join(line for finding in diagnosis.findings for line in finding.evidence)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    from mmcv.runner import load_checkpoint\nexcept ImportError:\n    from mmengine.runner import load_checkpoint\n",
+        "# from mmcv.runner import load_checkpoint\nimport mmcv\n",
+        "import mmcv.cnn\n",
+        "text = 'mmcv.runner'\nimport mmcv\n",
+    ],
+)
+def test_what_is_caught_or_no_import_is_no_finding(told_of_second, text):
+    assert found(told_of_second({"train.py": text})) == []
+
+
+def test_the_right_generation_is_no_finding(told, told_of_second):
+    assert found(told_of_second({"train.py": "from mmengine import Config\n"})) == []
+
+
+def test_a_package_that_the_project_brings_itself_is_its_own(told_of_second):
+    files = {
+        "mmseg/__init__.py": "__version__ = '0.30.0'\n",
+        "mmseg/core/__init__.py": "",
+        "t.py": "import mmseg.core\n",
+    }
+    assert found(told_of_second(files)) == []
+
+
+def test_a_module_that_an_installed_fork_kept_is_no_finding(told_of_second, site):
+    (site.packages / "mmcv" / "runner").mkdir()
+    assert found(told_of_second({"train.py": "from mmcv.runner import x\n"})) == []
+
+
+def test_python_2_is_read_line_by_line(told_of_second):
+    diagnosis = told_of_second({"train.py": "print 'old'\nfrom mmcv.runner import load_checkpoint\n"})
+    assert found(diagnosis) == [("MM801", "error"), ("MM891", "note")]
+    assert one(diagnosis, "MM801").evidence[0].startswith("train.py:2: ")
+
+
+def test_a_notebook_is_code(told_of_second):
+    cell = {"cell_type": "code", "source": ["!pip install mmcv\n", "from mmcv.parallel import collate"]}
+    diagnosis = told_of_second({"try.ipynb": json.dumps({"cells": [cell]}, indent=1)})
+    assert found(diagnosis) == [("MM801", "error")]
+    assert "from mmcv.parallel import collate" in one(diagnosis, "MM801").evidence[0]
+
+
+def test_a_configuration_for_the_other_runner(told_of_second):
+    diagnosis = told_of_second({"configs/a.py": CONFIG})
+    assert ("MM802", "error") in found(diagnosis)
+    assert "configs/a.py" in one(diagnosis, "MM802").evidence[0]
+    assert not [finding for finding in diagnosis.findings if finding.id == "MM811"]
+
+
+def test_packages_that_are_not_installed(told):
+    diagnosis = told(
+        {
+            "tools/train.py": "import mmdet.apis\ndef late():\n    import mmpose\n",
+            "tools/maybe.py": "try:\n    import mmrotate\nexcept ImportError:\n    mmrotate = None\n",
+            "tests/test_it.py": "import mmocr\n",
+            "c.py": "model = dict(type='EncoderDecoder', backbone=dict(type='mmcls.ConvNeXt'))\n",
+        }
+    )
+    wanted = {finding.message.split()[0]: finding for finding in diagnosis.findings if finding.id == "MM803"}
+    assert {name: finding.severity for name, finding in wanted.items()} == {
+        "mmdet": "error",
+        "mmcls": "error",
+        "mmpose": "warning",
+    }
+    assert wanted["mmcls"].evidence == ("c.py:1: type='mmcls.ConvNeXt'",)
+    assert wanted["mmdet"].evidence == ("tools/train.py:1: import mmdet.apis",)
+    assert "--with mmdet" in wanted["mmdet"].remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("custom_imports = dict(imports=['leaves.data'], allow_failed_imports=False)", "error"),
+        ("custom_imports = dict(imports=['leaves.data'], allow_failed_imports=True)", None),
+        ("custom_imports = dict(imports=['mine.data'], allow_failed_imports=False)", None),
+        ("custom_imports = dict(imports=['mmseg.models'])", None),
+        ("custom_imports = dict(imports=['json', 'alone'])", None),
+    ],
+)
+def test_modules_of_custom_imports_must_be_somewhere(told, site, line, severity):
+    (site.packages / "alone.py").write_text("")
+    diagnosis = told(
+        {"c.py": f"{line}\nmodel = dict(type='EncoderDecoder')\n", "src/mine/data.py": "x = 1\n"}
+    )
+    assert [f.severity for f in diagnosis.findings if f.id == "MM803"] == ([severity] if severity else [])
+
+
+RUN = 'cmd_args.append(f"--local{}rank={{macros.local_rank}}")\n'
+SCRIPT = (
+    "import argparse\np = argparse.ArgumentParser()\np.add_argument('--local_rank', type=int, default=0)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("passed", "script", "shell", "expected"),
+    [
+        ("-", SCRIPT, "", [("MM822", "warning")]),
+        (
+            "-",
+            SCRIPT,
+            "python -m torch.distributed.launch --nproc_per_node=2 \\\n  tools/train.py\n",
+            [("MM822", "error")],
+        ),
+        (
+            "-",
+            SCRIPT,
+            "python -m torch.distributed.launch --use_env tools/train.py\n",
+            [("MM822", "warning")],
+        ),
+        ("-", SCRIPT, "torchrun tools/train.py\n", [("MM822", "warning")]),
+        ("-", SCRIPT.replace("'--local_rank'", "'--local_rank', '--local-rank'"), "", []),
+        ("_", SCRIPT, "python -m torch.distributed.launch tools/train.py\n", []),
+        ("_", SCRIPT.replace("_rank", "-rank"), "", [("MM822", "warning")]),
+    ],
+)
+def test_the_rank_is_taken_as_the_installed_launcher_gives_it(told, site, *, passed, script, shell, expected):
+    place = site.packages / "torch" / "distributed" / "run.py"
+    place.parent.mkdir()
+    place.write_text(RUN.format(passed))
+    diagnosis = told({"tools/train.py": script, "dist_train.sh": shell})
+    assert found(diagnosis) == expected
+    if expected:
+        assert one(diagnosis, "MM822").evidence[0].startswith("tools/train.py:3: ")
+
+
+@pytest.mark.parametrize(
+    ("version", "line", "is_gone"),
+    [
+        ("1.23.5", "np.bool", False),
+        ("1.24.0", "np.bool", True),
+        ("1.26.4", "np.int", True),
+        ("1.26.4", "np.int64", False),
+        ("1.26.4", "np.float_", False),
+        ("2.0.0", "np.float_", True),
+        ("2.0.0", "np.bool", False),
+        ("2.0.0", "np.object", True),
+    ],
+)
+def test_names_that_numpy_dropped(told, site, version, line, is_gone):
+    site.change("numpy", version)
+    diagnosis = told(
+        {"a.py": f"import numpy as np\nx = 1\ny = x.astype({line})\n", "b.py": "self.int = 1\nx.np.bool\n"}
+    )
+    assert found(diagnosis) == ([("MM831", "error")] if is_gone else [])
+    if is_gone:
+        assert one(diagnosis, "MM831").evidence[0].startswith(f"a.py:3: y = x.astype({line})")
+
+
+def test_names_of_numpy_that_are_imported_by_themselves(told):
+    diagnosis = told({"a.py": "from numpy import bool, array\n"})
+    assert [finding.evidence for finding in diagnosis.findings] == [
+        ("a.py:1: from numpy import bool, array  (numpy.bool)",)
+    ]
+
+
+def test_without_numpy_nothing_is_said_of_it(told, site):
+    site.remove("numpy")
+    assert found(told({"a.py": "import numpy as np\nnp.bool\n"})) == []
