@@ -81,37 +81,41 @@ def ops_wheel(stack: Finished) -> Path:
     return Path(stack.document["wheel"]["path"])
 
 
-def _environment(folder: Path, *words: str | Path) -> Path:
+def _made(folder: Path, *words: str | Path) -> dict:
+    """Install without training, and give the document of that."""
     done = _run("install", "--json", "--no-smoke", *words, cwd=folder)
     assert done.code == 0, done.err
-    environment = Path(done.document["environment"])
     # What this compiles need not be compiled in each copy.
-    subprocess.run(
-        [environment / "bin" / "python", "-W", "ignore", "-c", "import mmcv.ops, mmseg.apis"],
-        check=True,
-        capture_output=True,
-    )
-    return environment
+    python = Path(done.document["environment"]) / "bin" / "python"
+    command = [python, "-W", "ignore", "-c", "import mmcv.ops, mmseg.apis"]
+    subprocess.run(command, check=True, capture_output=True)
+    return done.document
 
 
 @pytest.fixture(scope="session")
 def second_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an environment of mmcv 2.x, on the torch of most tests: only copies of it may be changed."""
     words = ("--family", "mmcv", "--torch", "1.13.1", "--python", "3.10", "--with", "mmdet")
-    return _environment(tmp_path_factory.mktemp("second"), *words)
+    return Path(_made(tmp_path_factory.mktemp("second"), *words)["environment"])
 
 
 @pytest.fixture(scope="session")
 def third_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the environment of the committed lock of onedl, on Python 3.12: only copies of it may be changed."""
     lock = Path(__file__).parents[2] / "lockfiles" / "requirements.onedl-py312.txt"
-    return _environment(tmp_path_factory.mktemp("third"), "--lock", lock)
+    return Path(_made(tmp_path_factory.mktemp("third"), "--lock", lock)["environment"])
 
 
 @pytest.fixture(scope="session")
-def later_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an environment of mmcv-full on a torch that it is patched for: only copies of it may be changed."""
-    return _environment(tmp_path_factory.mktemp("later"), "--torch", "2.13.0", "--python", "3.10")
+def later_stack(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Install mmcv-full with a torch that it is patched for."""
+    return _made(tmp_path_factory.mktemp("later"), "--torch", "2.13.0", "--python", "3.10")
+
+
+@pytest.fixture(scope="session")
+def later_torch(later_stack: dict) -> Path:
+    """Give the environment of that: only copies of it may be changed."""
+    return Path(later_stack["environment"])
 
 
 @pytest.fixture(scope="session")

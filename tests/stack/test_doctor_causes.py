@@ -120,6 +120,24 @@ def test_a_requirement_that_is_declared_under_an_extra_alone(second, name):
     assert [finding.id for finding in diagnosed(second).of("error")] == ["MM112"]
 
 
+def test_mmcv_over_mmcv_full(first):
+    uv("install", "--no-deps", "mmcv==1.7.2", into=first)
+    assert len(list(packages(first).glob("mmcv*-1.7.2*.dist-info"))) == 2
+    assert errors(first) == ["MM102"]
+    # Who takes one of them away again takes the files of the other.
+    uv("uninstall", "mmcv", into=first)
+    assert "No module named 'mmcv.ops'" in failing(first, "import mmcv.ops")
+    assert errors(first) == ["MM106"]
+
+
+def test_a_sibling_that_is_declared_and_absent(first):
+    configured = "import mmseg.models, mmcls.models"
+    assert failing(first, configured) == ""
+    uv("uninstall", "mmcls", into=first)
+    assert "No module named 'mmcls'" in failing(first, configured)
+    assert [finding.id for finding in diagnosed(first).of("error")] == ["MM111"]
+
+
 def test_mmcv_without_operators_where_they_are_needed(second):
     uv("uninstall", "mmcv", into=second)
     uv("install", "--no-deps", "mmcv-lite==2.1.0", into=second)
