@@ -143,13 +143,15 @@ def make_wheel(job: Job, folder: Path, progress: Progress) -> Product:
     seen = variables(recipe, environment, job.toolchain, os.environ)
     hidden = hiding(folder, seen)
     seen |= hidden_from_nvcc(hidden) if recipe.architectures else {}
+    compilers = f"{job.toolchain.nvcc}; {job.toolchain.compiler}"
+    launched = through_cache(seen, folder, gpu=bool(recipe.architectures), compilers=compilers)
     order.write_text(json.dumps(ordered(recipe, job.toolchain, report, hidden)), encoding="utf-8")
     with Watch(recipe, progress, job.expected_seconds) as watch, as_file(files("mmsetup.payload")) as payload:
         try:
             process.stream(
                 [environment.python, "-u", payload / "build_wheel.py", out, order],
                 watch.take,
-                env={**seen, **through_cache(seen, folder, gpu=bool(recipe.architectures))},
+                env={**seen, **launched},
                 cwd=source,
                 timeout=_SECONDS_AT_MOST,
             )

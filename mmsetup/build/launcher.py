@@ -1,7 +1,13 @@
 """Put the user's compiler cache, ccache or sccache, before the compilers of a build.
 
-It changes how long a build takes and never what comes out, so it is no part of a recipe. Compilers are
-reached through scripts of their own names, because torch looks for a program called as ``CXX`` says.
+It changes how long a build takes and no code that comes out, so it is no part of a recipe; paths of headers
+in messages begin otherwise, because ccache hands on relative ones. Compilers are reached through scripts of
+their own names, because torch looks for a program called as ``CXX`` says.
+
+ccache takes some variables as they stand (``CPATH``), and knows a compiler by when its file was changed. In a
+build for GPUs these variables name the private folder, which has another name each time, and nvcc may come
+from wheels: nothing would ever be found again. So ccache is told who the compilers are, and calls scripts
+that set those variables. What they do shows in the preprocessed source, by which ccache knows a file.
 """
 
 from __future__ import annotations
@@ -9,7 +15,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmsetup import process
@@ -19,13 +25,17 @@ __all__ = ["through_cache"]
 
 _CACHES = ("ccache", "sccache")
 _SECONDS_TO_ANSWER = 10
+_WITH_THE_FOLDER = ("CPATH", "LIBRARY_PATH", "NVCC_APPEND_FLAGS", "TMPDIR")
 
 
-def through_cache(variables: Mapping[str, str], folder: Path, *, gpu: bool) -> dict[str, str]:
+def through_cache(
+    variables: Mapping[str, str], folder: Path, *, gpu: bool, compilers: str = ""
+) -> dict[str, str]:
     """Give the variables that send compilations through a compiler cache; none where there is no cache.
 
     ``variables`` are those of the build (``PATH``, ``CC``, ``CXX``), ``folder`` is its private one, in which
     the scripts are written. ccache is told to see paths in it as relative: it has another name each time.
+    ``compilers`` says which they are in a build for GPUs, with their versions.
 
     Raises:
         OSError: a script cannot be written.
@@ -36,15 +46,26 @@ def through_cache(variables: Mapping[str, str], folder: Path, *, gpu: bool) -> d
     place = folder / "launch"
     place.mkdir()
     path = variables["PATH"]
+    hidden: dict[str, str] = {}
+    if gpu and compilers and Path(cache).name == "ccache":
+        hidden = {name: variables[name] for name in _WITH_THE_FOLDER if name in variables}
+
+    def through(name: str, compiler: str) -> str:
+        if not hidden:
+            return str(_script(place / name, [cache, compiler]))
+        (place / "real").mkdir(exist_ok=True)
+        real = str(_script(place / "real" / name, [compiler], hidden))
+        told = {"CCACHE_COMPILERCHECK": f"string:{compilers}"}
+        return str(_script(place / name, [cache, real], told, without=hidden))
+
     chosen = {}
     for variable in ("CC", "CXX"):
         program, *options = shlex.split(variables[variable])
         compiler = shutil.which(program, path=path)
         if compiler and Path(compiler).resolve().name not in _CACHES:
-            script = place / Path(program).name
-            chosen[variable] = shlex.join([str(_script(script, [cache, compiler])), *options])
+            chosen[variable] = shlex.join([through(Path(program).name, compiler), *options])
     if gpu and (nvcc := _nvcc(variables)) and "PYTORCH_NVCC" not in variables:
-        chosen["PYTORCH_NVCC"] = str(_script(place / "nvcc", [cache, nvcc]))
+        chosen["PYTORCH_NVCC"] = through("nvcc", nvcc)
     return {"CCACHE_BASEDIR": str(folder), "CCACHE_NOHASHDIR": "1", **chosen}
 
 
@@ -67,7 +88,16 @@ def _nvcc(variables: Mapping[str, str]) -> str:
     return shutil.which("nvcc", path=variables["PATH"]) or ""
 
 
-def _script(place: Path, command: list[str]) -> Path:
-    place.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+def _script(
+    place: Path,
+    command: list[str],
+    variables: Mapping[str, str] | None = None,
+    *,
+    without: Iterable[str] = (),
+) -> Path:
+    """Write a script that calls a command with its arguments, with variables and without others."""
+    lines = ["#!/bin/sh", *(f"unset {name}" for name in without)]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in (variables or {}).items()]
+    place.write_text("\n".join([*lines, f'exec {shlex.join(command)} "$@"', ""]), encoding="utf-8")
     place.chmod(0o755)
     return place

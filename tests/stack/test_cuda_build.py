@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -117,6 +119,27 @@ def test_a_toolkit_of_the_machine_is_completed_by_torchs_packages(for_gpus, mach
     recipe, sdist, chosen = for_gpus(from_wheels=False, architectures=("sm_90",))
     assert chosen.toolkit == kits[0].path
     assert code_in(build(recipe, sdist=sdist, toolchain=chosen, progress=Silent())) == ({"sm_90"}, set())
+
+
+def test_ccache_knows_code_for_gpus_again(for_gpus, monkeypatch, tmp_path):
+    ccache = shutil.which("ccache")
+    if ccache is None:
+        pytest.skip("there is no ccache on this machine")
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    recipe, sdist, chosen = for_gpus(from_wheels=True, architectures=("sm_90",))
+    made = []
+    for number in range(2):
+        monkeypatch.setenv("MMSETUP_CACHE_DIR", str(tmp_path / f"cache-{number}"))
+        built = build(recipe, sdist=sdist, toolchain=chosen, progress=Silent())
+        counted = subprocess.run([ccache, "--print-stats"], capture_output=True, text=True, check=True)
+        counts = dict(line.split("\t") for line in counted.stdout.splitlines())
+        hits = int(counts["direct_cache_hit"]) + int(counts["preprocessed_cache_hit"])
+        made.append((hits, int(counts["cache_miss"]), built.sha256))
+    # Two files, ext.c and kernel.cu: compiled by the first build, found by the second.
+    (*first, one), (*second, other) = made
+    assert (first, second) == ([0, 2], [2, 2])
+    assert one == other
+    assert code_in(built) == ({"sm_90"}, set())
 
 
 def test_a_kernel_that_does_not_compile_says_why(for_gpus):

@@ -61,6 +61,29 @@ def test_nvcc_too_where_code_for_gpus_is_compiled(variables, cache, tmp_path):
     assert told.stdout.splitlines() == ["through", "nvcc x.cu"]
 
 
+@pytest.mark.parametrize("name", ["ccache", "sccache"])
+@pytest.mark.parametrize("variable", ["PYTORCH_NVCC", "CXX", "CC"])
+def test_what_names_the_folder_reaches_compilers_for_gpus_and_not_ccache(
+    variables, cache, tmp_path, name, variable
+):
+    program_name = {"PYTORCH_NVCC": "nvcc", "CXX": "g++", "CC": "gcc"}[variable]
+    says = 'echo "$(basename "$0") $CPATH|$NVCC_APPEND_FLAGS|$CCACHE_COMPILERCHECK|$*"'
+    cache(name, f'[ "$1" = --version ] || {{ {says}; exec "$@"; }}')
+    program(Path(variables["PATH"]) / program_name, says)
+    seen = {**variables, "CXX": "g++", "CPATH": f"{tmp_path}/a b:$x", "NVCC_APPEND_FLAGS": "-G"}
+    chosen = through_cache(seen, tmp_path, gpu=True, compilers="nvcc 13.0.88; g++ 12's")
+    command = [chosen[variable], "a b.cu"]
+    told = subprocess.run(command, capture_output=True, text=True, env=seen, check=True).stdout.splitlines()
+    given = f"{tmp_path}/a b:$x|-G"
+    if name == "ccache":
+        check = "string:nvcc 13.0.88; g++ 12's"
+        real = tmp_path / "launch" / "real" / program_name
+        assert told == [f"ccache ||{check}|{real} a b.cu", f"{program_name} {given}|{check}|a b.cu"]
+    else:
+        compiler = Path(variables["PATH"]) / program_name
+        assert told == [f"sccache {given}||{compiler} a b.cu", f"{program_name} {given}||a b.cu"]
+
+
 def test_a_cache_that_does_not_run_is_passed_over(variables, cache, tmp_path):
     cache("ccache", "exit 1")
     assert through_cache(variables, tmp_path, gpu=False) == {}
