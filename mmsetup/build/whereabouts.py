@@ -1,7 +1,9 @@
 """Keep the folder of a build out of what it makes: libraries hold the paths of sources, for messages.
 
 The folder has another name each time and lies in somebody's home. With its name gone, the same recipe gives
-the same library each time, whoever builds it.
+the same library each time, whoever builds it. For GPUs nvcc leaves a mark of it: names of what is hidden in a
+file begin with a hash of the folder (``_GLOBAL__N__2d8d0871``), whatever it is told, so that two such
+libraries differ in that and in the build id, and in nothing else.
 """
 
 from __future__ import annotations
