@@ -25,7 +25,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Target = Annotated[
-    Path, typer.Option("--env", help="The folder of the environment.", metavar="DIR", show_default=True)
+    Path,
+    typer.Option(
+        "--env", readable=False, help="The folder of the environment.", metavar="DIR", show_default=True
+    ),
 ]
 
 _PANEL = "What to choose"
@@ -40,6 +43,7 @@ class Selectors:
         Path | None,
         typer.Option(
             "--for",
+            readable=False,
             help="A project: its files tell the family and the packages.",
             metavar="PATH",
             rich_help_panel=_PANEL,

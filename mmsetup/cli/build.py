@@ -23,14 +23,18 @@ def command(
         str, typer.Argument(help="What to build: mmcv-full==1.7.2, mmcv, onedl-mmcv.", metavar="[SPEC]")
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A folder to copy the wheel to.", metavar="DIR")
+        Path | None,
+        typer.Option("--output", "-o", readable=False, help="A folder to copy the wheel to.", metavar="DIR"),
     ] = None,
     lock_file: Annotated[
-        Path | None, typer.Option("--lock", help="Build what this lockfile says.", metavar="FILE")
+        Path | None,
+        typer.Option("--lock", readable=False, help="Build what this lockfile says.", metavar="FILE"),
     ] = None,
     matrix: Annotated[
         Path | None,
-        typer.Option("--matrix", help="Build each [[build]] of this TOML file.", metavar="FILE"),
+        typer.Option(
+            "--matrix", readable=False, help="Build each [[build]] of this TOML file.", metavar="FILE"
+        ),
     ] = None,
     local: Annotated[
         str | None,

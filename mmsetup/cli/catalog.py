@@ -67,7 +67,8 @@ def show(
 @app.command("check")
 def check(
     folder: Annotated[
-        Path | None, typer.Option("--from", help="Another copy than the one in use.", metavar="DIR")
+        Path | None,
+        typer.Option("--from", readable=False, help="Another copy than the one in use.", metavar="DIR"),
     ] = None,
     json: Json = False,
 ) -> None:

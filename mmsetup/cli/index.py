@@ -21,6 +21,7 @@ def command(
         Path | None,
         typer.Option(
             "--env",
+            readable=False,
             help="An environment whose torch the wheel has to fit; the active one, where it has torch.",
             metavar="DIR",
         ),
@@ -32,6 +33,7 @@ def command(
         Path | None,
         typer.Option(
             "--write",
+            readable=False,
             help="Make a folder of built wheels an index: write the pages for any web server into it.",
             metavar="DIR",
         ),

@@ -20,12 +20,15 @@ __all__ = ["command"]
 def command(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="A wheel, a library, a folder of them, or an environment.", metavar="PATH..."),
+        typer.Argument(
+            readable=False, help="A wheel, a library, a folder of them, or an environment.", metavar="PATH..."
+        ),
     ],
     env: Annotated[
         Path | None,
         typer.Option(
             "--env",
+            readable=False,
             help="Hold it against this environment; the active one, where it has torch.",
             metavar="DIR",
         ),

@@ -29,7 +29,9 @@ def command(
     env: Target = Path(".venv"),
     lock_file: Annotated[
         Path | None,
-        typer.Option("--lock", help="Install this lockfile instead of a new plan.", metavar="FILE"),
+        typer.Option(
+            "--lock", readable=False, help="Install this lockfile instead of a new plan.", metavar="FILE"
+        ),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke/--no-smoke", help="Whether to train a small model before it counts.")

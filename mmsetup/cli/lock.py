@@ -14,7 +14,7 @@ from mmsetup.cli.arguments import Json, Selectors, wishes
 def command(
     selectors: Selectors,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to write to.", metavar="DIR")
+        Path, typer.Option("--output", "-o", readable=False, help="The folder to write to.", metavar="DIR")
     ] = Path(),
     name: Annotated[
         str, typer.Option("--name", help="The middle of the file names; the family by default.")

@@ -15,11 +15,17 @@ def command(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
     env: Annotated[
-        Path | None, typer.Option("--env", metavar="DIR", help="Also describe this environment.")
+        Path | None,
+        typer.Option("--env", readable=False, metavar="DIR", help="Also describe this environment."),
     ] = None,
     python: Annotated[
         Path | None,
-        typer.Option("--python", metavar="PATH", help="Also describe the environment of this interpreter."),
+        typer.Option(
+            "--python",
+            readable=False,
+            metavar="PATH",
+            help="Also describe the environment of this interpreter.",
+        ),
     ] = None,
 ) -> None:
     """Show the machine: system, driver and GPUs, CUDA toolkits, build tools, Pythons. Nothing is changed."""

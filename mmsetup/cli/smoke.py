@@ -17,14 +17,23 @@ _DEFAULT = Path(".venv")
 def command(
     *,
     env: Annotated[
-        Path, typer.Option("--env", help="The folder of the environment.", metavar="DIR", show_default=True)
+        Path,
+        typer.Option(
+            "--env", readable=False, help="The folder of the environment.", metavar="DIR", show_default=True
+        ),
     ] = _DEFAULT,
     python: Annotated[
-        Path | None, typer.Option("--python", help="The environment of this interpreter.", metavar="PATH")
+        Path | None,
+        typer.Option("--python", readable=False, help="The environment of this interpreter.", metavar="PATH"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Keep checkpoint, config, pictures and report here.", metavar="DIR"),
+        typer.Option(
+            "--output",
+            readable=False,
+            help="Keep checkpoint, config, pictures and report here.",
+            metavar="DIR",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Draws the images and starts the weights.", min=0)] = 0,
     device: Annotated[
