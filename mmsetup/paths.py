@@ -14,7 +14,7 @@ import platformdirs
 
 from mmsetup.errors import TargetError
 
-__all__ = ["cache_folder", "manifest_folder", "state_folder", "target_lock"]
+__all__ = ["cache_folder", "is_kept_by_mmsetup", "manifest_folder", "state_folder", "target_lock"]
 
 
 def cache_folder(*parts: str) -> Path:
@@ -23,8 +23,7 @@ def cache_folder(*parts: str) -> Path:
     Raises:
         TargetError: it cannot be made.
     """
-    root = os.environ.get("MMSETUP_CACHE_DIR") or platformdirs.user_cache_dir("mmsetup", appauthor=False)
-    return _made(Path(root).joinpath(*parts), "MMSETUP_CACHE_DIR")
+    return _made(_cache_root().joinpath(*parts), "MMSETUP_CACHE_DIR")
 
 
 def state_folder(*parts: str) -> Path:
@@ -33,8 +32,12 @@ def state_folder(*parts: str) -> Path:
     Raises:
         TargetError: it cannot be made.
     """
-    root = os.environ.get("MMSETUP_STATE_DIR") or platformdirs.user_state_dir("mmsetup", appauthor=False)
-    return _made(Path(root).joinpath(*parts), "MMSETUP_STATE_DIR")
+    return _made(_state_root().joinpath(*parts), "MMSETUP_STATE_DIR")
+
+
+def is_kept_by_mmsetup(path: Path) -> bool:
+    """Tell whether an absolute path lies in the cache or in the state; nothing is made."""
+    return any(path.is_relative_to(root.absolute()) for root in (_cache_root(), _state_root()))
 
 
 def manifest_folder(environment: Path) -> Path:
@@ -46,6 +49,18 @@ def target_lock(target: Path) -> Path:
     """Give the lock file that guards ``target``, the same for every spelling of its path."""
     digest = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16]
     return state_folder("locks") / f"{target.name}-{digest}.lock"
+
+
+def _cache_root() -> Path:
+    return Path(
+        os.environ.get("MMSETUP_CACHE_DIR") or platformdirs.user_cache_dir("mmsetup", appauthor=False)
+    )
+
+
+def _state_root() -> Path:
+    return Path(
+        os.environ.get("MMSETUP_STATE_DIR") or platformdirs.user_state_dir("mmsetup", appauthor=False)
+    )
 
 
 def _made(folder: Path, variable: str) -> Path:

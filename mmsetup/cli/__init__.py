@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -121,12 +123,22 @@ def _translated(error: Exception) -> MmsetupError:
     if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return TargetError(
             f"{error.filename or 'a file'} cannot be written or read: {error.strerror}",
-            remedy="MMSETUP_CACHE_DIR=DIR MMSETUP_STATE_DIR=DIR mmsetup install --env DIR",
+            remedy=_way_to(error.filename),
         )
     return InternalError(
         f"mmsetup itself failed: {type(error).__name__}: {error}",
         remedy="MMSETUP_TRACEBACK=1 shows where; please report it with that",
     )
+
+
+def _way_to(name: object) -> str:
+    """Word what mends a refusal: caches can be elsewhere, of all else the owner gives the right."""
+    from mmsetup.paths import is_kept_by_mmsetup
+
+    place = Path(os.path.abspath(os.fsdecode(name))) if isinstance(name, (str, bytes)) else None  # noqa: PTH100
+    if place is None or is_kept_by_mmsetup(place):
+        return "MMSETUP_CACHE_DIR=DIR MMSETUP_STATE_DIR=DIR mmsetup install --env DIR"
+    return f"namei -l {shlex.quote(str(place))}  # shows whose it is; that user may give the right"
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
