@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
+from mmsetup.doctor.checks.permissions import closed_paths, unreadable
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.deep import DEEP_CHECKS, SECONDS
 from mmsetup.doctor.fleet_checks import FLEET_CHECKS
@@ -67,6 +68,7 @@ def doctor(
     described = look_at(environment) if isinstance(environment, Path) else environment
     context = Context(described, machine, catalog)
     findings = [finding for one in chosen for finding in _findings(one, partial(one.run, context))]
+    findings = _but_for_what_is_closed(findings, context)
     if project is not None:
         beside = replace(project, context=context)
         of_project = _of_project(beside, select, ignore)
@@ -170,6 +172,18 @@ def _findings(one: Check, run: Callable[[], Iterable[Observation]]) -> Iterator[
         return
     for seen in observed:
         yield Finding(one.id, seen.severity, one.title, seen.message, seen.evidence, seen.remedy, seen.fix)
+
+
+def _but_for_what_is_closed(findings: list[Finding], context: Context) -> list[Finding]:
+    """Leave out what comes of files that this user may not read: to other checks they are gone or damaged."""
+    if not any(one.id == unreadable.id for one in findings):
+        return findings
+    closed = tuple(map(str, closed_paths(context)))
+    return [
+        one
+        for one in findings
+        if one.id == unreadable.id or not any(path in text for text in one.evidence for path in closed)
+    ]
 
 
 def _asked(

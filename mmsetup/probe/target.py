@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from mmsetup.probe.machine import Environment
 __all__ = ["environment"]
 
 _FOLDER = "Scripts" if os.name == "nt" else "bin"
+# Without these nothing that is said of an environment would be true: they would look as if they were gone.
+_LOOKED_INTO = ("torch", "torch/lib")
 _PROGRAMS = ("python.exe",) if os.name == "nt" else ("python", "python3")
 
 
@@ -41,6 +44,9 @@ def environment(where: Path) -> Environment:
         own = _site_packages(prefix, base.minor + ("t" if base.free_threaded else ""))
         folders = [*own, *(folders if with_system else ())]
     site_packages = tuple(_each_once(folders))
+    for folder in site_packages:
+        for part in ("", *_LOOKED_INTO):
+            _refuse_closed(folder / part, prefix)
     holdings = distributions.read(site_packages)
     torch, torch_notes = torch_files.read(site_packages)
     return Environment(
@@ -63,9 +69,7 @@ def _executable(where: Path) -> Path:
         is_folder = stat.S_ISDIR(place.stat().st_mode)
         names = os.listdir(place / _FOLDER) if is_folder else []  # noqa: PTH208 (names alone)
     except PermissionError as error:
-        raise TargetError(
-            f"{place} cannot be looked into: {error.strerror}", remedy=f"ls -ld {place}"
-        ) from error
+        raise _closed(place, place, error) from error
     except OSError as error:
         if place.is_symlink():
             raise _dangling(place, place.parent.parent) from error
@@ -81,6 +85,33 @@ def _executable(where: Path) -> Path:
     if candidates and candidates[0].is_symlink():
         raise _dangling(candidates[0], place)
     raise TargetError(f"{place} holds no Python interpreter", remedy=f"python3 -m venv {place}")
+
+
+def _refuse_closed(folder: Path, prefix: Path) -> None:
+    try:
+        # Who may list a folder may not always look at what is in it.
+        (folder / next(iter(os.listdir(folder)), "")).stat()  # noqa: PTH208 (names alone)
+    except PermissionError as error:
+        raise _closed(folder, prefix, error) from error
+    except OSError:
+        return
+
+
+def _closed(place: Path, where: Path, error: PermissionError) -> TargetError:
+    """Say which folder keeps this user out of the environment ``where``, whose it is, and how to get in."""
+    for folder in (*reversed(place.parents), place):
+        if not os.access(folder, (os.R_OK | os.X_OK) if folder == place else os.X_OK):
+            try:
+                about = folder.lstat()
+            except OSError:
+                break
+            whose = f"{folder} belongs to user {about.st_uid} and has the mode {about.st_mode & 0o7777:03o}"
+            is_own = not hasattr(os, "geteuid") or about.st_uid == os.geteuid()
+            way = f"chmod u+rwx {shlex.quote(str(folder))}" if is_own else ""
+            way = way or f"sudo -u '#{about.st_uid}' mmsetup doctor --env {shlex.quote(str(where))}"
+            return TargetError(f"{place} cannot be looked into: {whose}", remedy=way)
+    why = error.strerror or str(error)
+    return TargetError(f"{place} cannot be looked into: {why}", remedy=f"namei -l {shlex.quote(str(place))}")
 
 
 def _dangling(link: Path, prefix: Path) -> TargetError:

@@ -11,6 +11,7 @@ from mmsetup.doctor.checks import (
     machine,
     manifest,
     operators,
+    permissions,
     requirements,
     resources,
     shadows,
@@ -23,6 +24,7 @@ __all__ = ["CHECKS"]
 
 _MODULES = (
     distributions,
+    permissions,
     requirements,
     compiled,
     shadows,
