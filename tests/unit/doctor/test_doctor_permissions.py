@@ -1,0 +1,146 @@
+"""The doctor as a user who may not read or write everything.
+
+The superuser gives up what lets him pass every mode, so that as root and as anybody else the same is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+_RIGHTS = "-dac_override,-dac_read_search,-fowner"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run mmsetup in ``tmp_path``; variables are given by name."""
+    before: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv, and root may read everything")
+        before = ["setpriv", "--bounding-set", _RIGHTS, "--inh-caps", "-all"]
+
+    def mmsetup(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*before, sys.executable, "-m", "mmsetup", *map(str, words)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return mmsetup
+
+
+@pytest.fixture
+def closed():
+    """Take rights away, and give them back in the end, or nobody could delete what the test made."""
+    changed: list[tuple[Path, int]] = []
+
+    def close(path: Path, mode: int = 0) -> Path:
+        changed.append((path, path.stat().st_mode))
+        path.chmod(mode)
+        return path
+
+    yield close
+    for path, mode in reversed(changed):
+        path.chmod(mode)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor", "--env"),
+        ("doctor", "--fix", "--yes", "--env"),
+        ("doctor", "--deep", "--env"),
+        ("probe", "--env"),
+        ("smoke", "--env"),
+        ("inspect",),
+    ],
+)
+@pytest.mark.parametrize("part", ["", "lib", "site-packages"])
+def test_a_folder_that_is_closed_is_an_error_with_its_own_code(site, run, closed, words, part):
+    folder = site.packages if part == "site-packages" else site.prefix / part
+    closed(folder)
+    done = run(*words, site.prefix)
+    if words == ("inspect",) and part:
+        # It looks for files, and says which it was given none of.
+        assert done.returncode in {2, 7}
+    else:
+        assert done.returncode == 7, done.stderr
+    assert "error: " in done.stderr
+    assert "try: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_owner_of_a_closed_environment_is_told(site, run, closed):
+    closed(site.prefix)
+    done = run("doctor", "--env", site.prefix, "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["exit_code"]) == (7, 7)
+    assert f"belongs to user {os.geteuid()} and has the mode 000" in document["message"]
+    assert document["remedy"] == f"chmod u+rwx {site.prefix}"
+
+
+def test_code_that_is_closed_is_one_finding(site, run, closed):
+    before = json.loads(run("doctor", "--env", site.prefix, "--json").stdout)
+    closed(site.packages / "mmseg")
+    closed(site.packages / "torch" / "__init__.py")
+    done = run("doctor", "--env", site.prefix, "--json")
+    document = json.loads(done.stdout)
+    new = [one for one in document["findings"] if one not in before["findings"]]
+    assert [(one["id"], one["severity"]) for one in new] == [("MM107", "error")]
+    (found,) = new
+    assert [text.partition(":")[0] for text in found["evidence"]] == [
+        str(site.packages / "mmseg"),
+        str(site.packages / "torch" / "__init__.py"),
+    ]
+    assert found["remedy"] == f"chmod -R a+rX {site.prefix}"
+    assert done.returncode == 1
+
+
+def test_metadata_that_is_closed_is_a_warning(site, run, closed):
+    folder = site.add("somebody", "1.0", {"somebody.py": ""})
+    closed(folder / "METADATA")
+    closed(folder / "RECORD")
+    document = json.loads(run("doctor", "--env", site.prefix, "--json", "--select", "MM104,MM107").stdout)
+    assert [(one["id"], one["severity"]) for one in document["findings"]] == [("MM107", "warning")]
+
+
+def test_a_link_to_nothing_is_not_closed(site, run):
+    (site.packages / "gone.py").symlink_to(site.prefix / "nowhere")
+    document = json.loads(run("doctor", "--env", site.prefix, "--json", "--select", "MM107").stdout)
+    assert document["findings"] == []
+
+
+def test_nothing_has_to_be_written(site, run, closed, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    closed(home, 0o500)
+    closed(site.packages, 0o500)
+    elsewhere = {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_STATE_HOME": "", "TMPDIR": str(home)}
+    elsewhere |= {"MMSETUP_CACHE_DIR": "", "MMSETUP_STATE_DIR": ""}
+    done = run("doctor", "--env", site.prefix, "--json", **elsewhere)
+    assert done.returncode in {0, 1}, done.stderr
+    assert "MM001" not in [one["id"] for one in json.loads(done.stdout)["findings"]]
+    assert list(home.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(site, run, closed, tmp_path):
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    closed(folder, 0o500)
+    done = run("doctor", "--env", site.prefix, "--junit", folder / "x.xml")
+    assert done.returncode == 7
+    assert "cannot write to" in done.stderr
+    assert list(folder.iterdir()) == []
