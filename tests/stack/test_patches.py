@@ -122,7 +122,8 @@ def test_the_patches_are_told_in_the_plan_the_wheel_and_the_environment(patched,
     told = json.loads(recipe.read_text())["recipe"]["patches"]
     known = {patch.name: patch.sha256 for patch in CATALOG.patches}
     assert {patch["name"]: patch["sha256"] for patch in told} == {name: known[name] for name in NEEDED}
-    done = mmsetup("doctor", "--env", environment, "--json", cwd=tmp_path)
+    # MM154 is about the caches of whoever runs this, and not about the environment.
+    done = mmsetup("doctor", "--env", environment, "--json", "--ignore", "MM154", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.document["findings"] == []
     (part,) = (part for part in done.document["parts"] if part["name"] == "mmcv-full")
