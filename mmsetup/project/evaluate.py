@@ -190,7 +190,7 @@ class _Evaluation:
             if key is None:
                 spread = self.value(value)
                 held.update(spread.fields)
-                partial = partial or not isinstance(spread.held, Mapping) or spread.is_partial
+                partial = partial or not isinstance(spread.held, dict) or spread.is_partial
                 continue
             name = key if isinstance(key, str) else self.value(key).held
             if isinstance(name, (str, int)):
@@ -276,7 +276,7 @@ def _computed(a: float, b: float, operator: ast.operator) -> object:
 def _with(before: Value, keys: Sequence[str], value: Value) -> Value | None:
     if not keys:
         return value
-    if not isinstance(before.held, Mapping):
+    if not isinstance(before.held, dict):
         return None
     inner = before.held.get(keys[0])
     after = _with(inner, keys[1:], value) if inner is not None else value if len(keys) == 1 else None

@@ -32,7 +32,7 @@ class Config:
     """
 
     path: str
-    values: Mapping[str, Value]
+    values: dict[str, Value]
     bases: frozenset[Path] = frozenset()
     missing: tuple[tuple[str, Place], ...] = ()
     is_whole: bool = True

@@ -41,14 +41,14 @@ class Value:
     ``is_partial``: something in it was set in a way that cannot be followed.
     """
 
-    held: Scalar | Mapping[str, Value] | tuple[Value, ...] | _Unknown
+    held: Scalar | dict[str, Value] | tuple[Value, ...] | _Unknown
     place: Place
     is_partial: bool = False
 
     @property
     def fields(self) -> Mapping[str, Value]:
         """Give the fields of a dict; of anything else none."""
-        return self.held if isinstance(self.held, Mapping) else {}
+        return self.held if isinstance(self.held, dict) else {}
 
     @property
     def elements(self) -> tuple[Value, ...]:
@@ -95,13 +95,13 @@ class Value:
                     continue
                 seen.add(id(value))
             inner: Iterable[Value] = ()
-            if isinstance(value.held, Mapping):
+            if isinstance(value.held, dict):
                 yield value
                 inner = value.held.values()
             elif isinstance(value.held, tuple):
                 inner = value.held
             if depth < _DEEPEST:
-                waiting.extend((one, depth + 1) for one in inner if isinstance(one.held, (Mapping, tuple)))
+                waiting.extend((one, depth + 1) for one in inner if isinstance(one.held, (dict, tuple)))
 
 
 def merged(own: Mapping[str, Value], base: Mapping[str, Value], depth: int = 0) -> dict[str, Value]:
@@ -120,15 +120,15 @@ def merged(own: Mapping[str, Value], base: Mapping[str, Value], depth: int = 0) 
             else value
         )
         if (
-            isinstance(plain.held, Mapping)
+            isinstance(plain.held, dict)
             and below is not None
-            and isinstance(below.held, Mapping)
+            and isinstance(below.held, dict)
             and not is_deleting
             and depth < _DEEPEST
         ):
             inner = merged(plain.fields, below.fields, depth + 1)
             result[key] = Value(inner, plain.place, plain.is_partial or below.is_partial)
-        elif isinstance(plain.held, Mapping) and below is not None and not below.is_known and not is_deleting:
+        elif isinstance(plain.held, dict) and below is not None and not below.is_known and not is_deleting:
             result[key] = Value(plain.held, plain.place, is_partial=True)
         else:
             result[key] = plain

@@ -144,7 +144,7 @@ def _datasets(project: Project) -> Iterator[Dataset]:
         for role in _ROLES:
             for value in (config.root.at(f"data.{role}"), config.root.at(f"{role}_dataloader.dataset")):
                 for leaf in _leaves(value):
-                    task = _task(leaf)
+                    task = _task(leaf, config)
                     kind = leaf.fields.get("type")
                     if not task or kind is None or not kind.text or leaf.is_partial:
                         continue
@@ -180,9 +180,11 @@ def _leaves(value: Value | None, depth: int = 0) -> Iterator[Value]:
         yield value
 
 
-def _task(value: Value) -> str:
+def _task(value: Value, config: Config) -> str:
     if value.at("img_dir") or value.at("data_prefix.img_path") or value.at("data_prefix.seg_map_path"):
         return "segmentation"
     listed = value.at("ann_file")
     is_json = listed is not None and any(one.text.endswith(".json") for one in listed.each())
-    return "detection" if is_json else ""
+    if is_json:
+        return "detection"
+    return "segmentation" if config.root.at("model.decode_head") is not None else ""

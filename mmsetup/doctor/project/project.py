@@ -174,10 +174,10 @@ class Project:
 
     @cached_property
     def configs(self) -> tuple[Config, ...]:
-        """Give the configurations that nobody inherits from, each with all that it inherits.
+        """Give the configurations that can be run, each with all that it inherits.
 
-        A file that is only ever a base (a folder of that name, or another configuration names it) is looked
-        at inside of those that use it, where what they replace does not count.
+        A part (in a folder ``_base_``, or another configuration inherits from it and it has no model or no
+        data of its own) is looked at inside of those that use it, where what they replace does not count.
         """
         found = {}
         for place, lines in self._candidates():
@@ -186,7 +186,9 @@ class Project:
                 found[place] = config
         used = frozenset[Path]().union(*(config.bases for config in found.values()))
         return tuple(
-            config for place, config in found.items() if place not in used and "_base_" not in place.parts
+            config
+            for place, config in found.items()
+            if "_base_" not in place.parts and (place not in used or _is_whole(config))
         )
 
     def used(self, config: Config) -> Value:
@@ -273,6 +275,10 @@ class Project:
     @cached_property
     def _dotted(self) -> frozenset[str]:
         return frozenset(module.dotted for module in self.modules)
+
+
+def _is_whole(config: Config) -> bool:
+    return "model" in config.values and not config.values.keys().isdisjoint({"data", "train_dataloader"})
 
 
 def _any(words: Iterable[str]) -> re.Pattern[str]:

@@ -110,6 +110,12 @@ class Registry:
 
     def known_to(self, scope: str) -> frozenset[str]:
         """Give the names that a lookup in a scope finds: the package's own, the engine's and other code's."""
+        kept: dict[str, frozenset[str]] = self.project.kept.setdefault("known", {})
+        if scope not in kept:
+            kept[scope] = self._known_to(scope)
+        return kept[scope]
+
+    def _known_to(self, scope: str) -> frozenset[str]:
         strangers = (module for module in self.packages if module not in self.project.rules.modules)
         modules = {scope, *_ENGINES, *strangers}
         return self.loops.union(

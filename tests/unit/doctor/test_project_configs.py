@@ -255,3 +255,20 @@ def test_mmengine_reverts_it_itself(told_of_second):
 def test_weights_without_a_network(told, line, expected):
     text = f"model = dict(type='EncoderDecoder', {line})\n"
     assert found(told({"a.py": text, "weights/here.pth": "x"})) == expected
+
+
+def test_a_configuration_that_another_one_inherits_from_is_run_by_itself_too(told):
+    files = {
+        "a.py": CONFIG.replace("'ResNetV1c'", "'NoSuchNet'"),
+        "b.py": "_base_ = 'a.py'\nmodel = dict(backbone=dict(type='ResNetV1c'))\n",
+    }
+    assert one(told(files), "MM811").evidence == ("a.py:5: type='NoSuchNet'",)
+
+
+def test_keys_that_the_installed_runner_does_not_read_are_no_finding(told_of_second):
+    assert found(told_of_second({"a.py": MODERN + "runner = dict(type='IterBasedRunner')\n"})) == []
+
+
+def test_many_configurations_are_each_judged(told):
+    files = {f"c{number}.py": CONFIG.replace("'FCNHead'", f"'Head{number}x'") for number in range(60)}
+    assert len(told(files).findings) == 60

@@ -255,3 +255,8 @@ def test_a_stream_that_expands_to_more_than_its_header_says_is_cut(tmp_path):
     chunk = len(bomb).to_bytes(4, "big") + b"IDAT" + bomb + bytes(4)
     (tmp_path / "a.png").write_bytes(small[:start] + chunk)
     assert labels_of(tmp_path / "a.png").values == {0}
+
+
+def test_a_data_set_that_names_no_folders_has_classes(told):
+    text = PLAIN.replace("img_dir='images', ann_dir='masks',", "").replace("num_classes=3", "num_classes=5")
+    assert found(told({"a.py": text}, ignore=["MM841"])) == [("MM844", "warning")]
