@@ -37,7 +37,15 @@ def project_check(
     """Make a check of a function that gives what it observes in a project."""
 
     def made(run: Run) -> ProjectCheck:
-        check = Check(number, title, cause, looks_at, remedy, seen_in, lambda _: ())
+        check = Check(
+            id=number,
+            title=title,
+            cause=cause,
+            looks_at=looks_at,
+            remedy=remedy,
+            seen_in=seen_in,
+            run=lambda _: (),
+        )
         return ProjectCheck(check, run, needs_environment)
 
     return made
