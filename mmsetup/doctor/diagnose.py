@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from mmsetup.doctor.project import Project
     from mmsetup.doctor.project.model import ProjectCheck
 
-__all__ = ["CRASHED", "check_ids", "doctor", "doctor_of_project", "every_check"]
+__all__ = ["CHANGED", "CRASHED", "check_ids", "doctor", "doctor_of_project", "every_check"]
 
 
 CRASHED = Check(
@@ -35,6 +37,19 @@ CRASHED = Check(
     cause="A check raised an exception: a file changed while it was read, or mmsetup has a fault.",
     looks_at="The exception and the line that raised it.",
     remedy="Run the doctor again; if it stays, report it together with the evidence.",
+    seen_in=(),
+    run=lambda _: (),
+)
+
+
+CHANGED = Check(
+    "MM002",
+    title="The environment was changed while it was examined",
+    cause="pip, uv or another mmsetup installs into it, or removes from it, at this moment: what is told of "
+    "it is true of no moment.",
+    looks_at="Which folders of metadata are in site-packages, and when each was changed, before and after "
+    "the checks.",
+    remedy="Wait until the installer is done, then run the doctor again.",
     seen_in=(),
     run=lambda _: (),
 )
@@ -67,6 +82,7 @@ def doctor(
     chosen = _chosen(checks, select, ignore)
     described = look_at(environment) if isinstance(environment, Path) else environment
     context = Context(described, machine, catalog)
+    seen = _installed(described)
     findings = [finding for one in chosen for finding in _findings(one, partial(one.run, context))]
     findings = _but_for_what_is_closed(findings, context)
     if project is not None:
@@ -79,6 +95,8 @@ def doctor(
         asked = _chosen(DEEP_CHECKS, select, ignore)
         findings += _asked(asked, context, findings, progress or Silent(), seconds)
         chosen += asked
+    if not _matches(CHANGED.id, ignore) and (changed := _changed(seen, _installed(described))):
+        findings.append(changed)
     return Diagnosis(
         prefix=described.prefix,
         python=described.interpreter.version,
@@ -129,7 +147,7 @@ def _worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def every_check() -> tuple[Check, ...]:
     """Give all checks by id: those of --deep, of a project, of a fleet, and for what could not be done."""
-    every = (CRASHED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS, *_checks_of_project())
+    every = (CRASHED, CHANGED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS, *_checks_of_project())
     return tuple(sorted(every, key=lambda one: one.id))
 
 
@@ -145,7 +163,7 @@ def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[
     Raises:
         RequestError: there is such a one.
     """
-    known = (CRASHED, *checks, *DEEP_CHECKS, *FLEET_CHECKS)
+    known = (CRASHED, CHANGED, *checks, *DEEP_CHECKS, *FLEET_CHECKS)
     unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
     if unknown:
         of_project = tuple(_checks_of_project())
@@ -184,6 +202,30 @@ def _but_for_what_is_closed(findings: list[Finding], context: Context) -> list[F
         for one in findings
         if one.id == unreadable.id or not any(path in text for text in one.evidence for path in closed)
     ]
+
+
+def _installed(environment: Environment) -> dict[str, int]:
+    """Give the folders of metadata, and when something was put into each; a file that is run changes none."""
+    found: dict[str, int] = {}
+    for folder in environment.site_packages:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith("-info") or entry.name.startswith("~"):
+                    with suppress(OSError):
+                        found[entry.path] = entry.stat().st_mtime_ns
+    return found
+
+
+def _changed(before: Mapping[str, int], after: Mapping[str, int]) -> Finding | None:
+    other = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+    if not other:
+        return None
+    words = [f"{path} {'is new' if path not in before else 'is another'}" for path in other if path in after]
+    words += [f"{path} is gone" for path in other if path not in after]
+    message = (
+        f"{len(other)} distribution(s) were installed or removed meanwhile; what is told may not be true"
+    )
+    return Finding(CHANGED.id, "warning", CHANGED.title, message, tuple(words[:5]), CHANGED.remedy)
 
 
 def _asked(

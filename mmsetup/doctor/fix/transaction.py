@@ -93,6 +93,8 @@ def fix(
                 raise DiskSpaceError(
                     f"the disk of {prefix} ran full; nothing was changed", remedy="uv cache prune"
                 ) from error
+            if twin.state(described.site_packages) != seen:
+                raise _changed_meanwhile(prefix) from error
             raise TargetError(
                 f"{prefix} cannot be mended: {error.filename or ''} {error.strerror or error}",
                 remedy="mmsetup install --env DIR",
@@ -116,6 +118,13 @@ def _recovered(target: Path, progress: Progress) -> None:
         progress.note(words)
 
 
+def _changed_meanwhile(prefix: Path) -> BusyError:
+    return BusyError(
+        f"{prefix} was changed by somebody else meanwhile; the repair was thrown away",
+        remedy="wait for it, then run the same command again",
+    )
+
+
 def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Progress) -> None:
     repair, environment = case.repair, case.environment
     if not (repair.remove or repair.install or repair.delete):
@@ -131,10 +140,7 @@ def _exchange(case: _Case, diagnose: Callable[[Path], Diagnosis], progress: Prog
             examined = diagnose(new), doctor(new, case.machine, case.catalog)
         _accept(case, *examined)
         if twin.state(environment.site_packages) != case.state:
-            raise BusyError(
-                f"{environment.prefix} was changed by somebody else meanwhile; the repair was thrown away",
-                remedy="wait for it, then run the same command again",
-            )
+            raise _changed_meanwhile(environment.prefix)
         progress.update("putting the environment in place")
         swap(new, case.target)
 
