@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -49,7 +50,27 @@ def changeable(environment: Environment) -> Target:
             f"{prefix} belongs to user {owner_id}, and this is user {os.geteuid()}",
             remedy=f"sudo -u '#{owner_id}' mmsetup doctor --fix --env {prefix}",
         )
+    _refuse_what_others_put_in(environment)
     return examine(prefix)
+
+
+def _refuse_what_others_put_in(environment: Environment) -> None:
+    """Refuse what could be replaced and not removed: sudo pip leaves folders of root behind.
+
+    Raises:
+        TargetError: this user may not write to a folder in it.
+    """
+    own = [folder for folder in environment.site_packages if is_own(environment, folder) and folder.is_dir()]
+    inside = [
+        Path(entry) for folder in own for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)
+    ]
+    for folder in (*own, *inside):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            prefix = environment.prefix
+            raise TargetError(
+                f"{folder} belongs to user {folder.stat().st_uid}, and this user may not write to it",
+                remedy=f"sudo chown -R --reference={shlex.quote(str(prefix))} {shlex.quote(str(prefix))}",
+            )
 
 
 def is_own(environment: Environment, path: Path) -> bool:

@@ -144,3 +144,14 @@ def test_a_report_that_cannot_be_written_leaves_nothing(site, run, closed, tmp_p
     assert done.returncode == 7
     assert "cannot write to" in done.stderr
     assert list(folder.iterdir()) == []
+
+
+def test_what_sudo_pip_left_behind_is_not_half_mended(site, run, closed):
+    """Root's folders could be exchanged as a part of the environment, and the old one never removed."""
+    site.add("mmsegmentation-addon", "1.0", {"addon/__init__.py": ""}, requires=["numpy>=99"])
+    closed(site.packages / "addon", 0o500)
+    done = run("doctor", "--env", site.prefix, "--fix", "--yes")
+    assert done.returncode == 7, done.stderr
+    assert "this user may not write to it" in done.stderr
+    assert f"chown -R --reference={site.prefix} {site.prefix}" in done.stderr
+    assert list(site.prefix.parent.glob(f"{site.prefix.name}.mmsetup*")) == []
