@@ -8,6 +8,8 @@ ccache takes some variables as they stand (``CPATH``), and knows a compiler by w
 build for GPUs these variables name the private folder, which has another name each time, and nvcc may come
 from wheels: nothing would ever be found again. So ccache is told who the compilers are, and calls scripts
 that set those variables. What they do shows in the preprocessed source, by which ccache knows a file.
+
+sccache takes all paths as they stand, so that it finds a file again only where builds are in one folder.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mmsetup import process
@@ -46,8 +49,9 @@ def through_cache(
     place = folder / "launch"
     place.mkdir()
     path = variables["PATH"]
+    is_ccache = Path(cache).name == "ccache"
     hidden: dict[str, str] = {}
-    if gpu and compilers and Path(cache).name == "ccache":
+    if gpu and compilers and is_ccache:
         hidden = {name: variables[name] for name in _WITH_THE_FOLDER if name in variables}
 
     def through(name: str, compiler: str) -> str:
@@ -59,12 +63,13 @@ def through_cache(
         return str(_script(place / name, [cache, real], told, without=hidden))
 
     chosen = {}
-    for variable in ("CC", "CXX"):
+    # sccache asks nvcc what it is in a way that fails here ("Compiler not supported"), and nvcc runs CC.
+    for variable in ("CC", "CXX") if is_ccache or not gpu else ("CXX",):
         program, *options = shlex.split(variables[variable])
         compiler = shutil.which(program, path=path)
         if compiler and Path(compiler).resolve().name not in _CACHES:
             chosen[variable] = shlex.join([through(Path(program).name, compiler), *options])
-    if gpu and (nvcc := _nvcc(variables)) and "PYTORCH_NVCC" not in variables:
+    if gpu and is_ccache and (nvcc := _nvcc(variables)) and "PYTORCH_NVCC" not in variables:
         chosen["PYTORCH_NVCC"] = through("nvcc", nvcc)
     return {"CCACHE_BASEDIR": str(folder), "CCACHE_NOHASHDIR": "1", **chosen}
 
@@ -77,8 +82,23 @@ def _answering(variables: Mapping[str, str]) -> str:
                 process.run([found, "--version"], env=dict(variables), timeout=_SECONDS_TO_ANSWER)
             except ProcessError:
                 continue
+            if name == "sccache":
+                _start_server(found, variables)
             return found
     return ""
+
+
+def _start_server(sccache: str, variables: Mapping[str, str]) -> None:
+    """Start the server of sccache where none runs, before a compiler does.
+
+    It outlives the build and serves others: it must not have its folder for temporary files in the build's,
+    whose path may also be too long for the socket through which it says that it is there.
+    """
+    seen = {name: value for name, value in variables.items() if name != "TMPDIR"}
+    if outside := os.environ.get("TMPDIR"):
+        seen["TMPDIR"] = outside
+    with suppress(ProcessError):  # it says so when one runs already
+        process.run([sccache, "--start-server"], env=seen, timeout=_SECONDS_TO_ANSWER)
 
 
 def _nvcc(variables: Mapping[str, str]) -> str:

@@ -61,27 +61,42 @@ def test_nvcc_too_where_code_for_gpus_is_compiled(variables, cache, tmp_path):
     assert told.stdout.splitlines() == ["through", "nvcc x.cu"]
 
 
-@pytest.mark.parametrize("name", ["ccache", "sccache"])
 @pytest.mark.parametrize("variable", ["PYTORCH_NVCC", "CXX", "CC"])
 def test_what_names_the_folder_reaches_compilers_for_gpus_and_not_ccache(
-    variables, cache, tmp_path, name, variable
+    variables, cache, tmp_path, variable
 ):
     program_name = {"PYTORCH_NVCC": "nvcc", "CXX": "g++", "CC": "gcc"}[variable]
     says = 'echo "$(basename "$0") $CPATH|$NVCC_APPEND_FLAGS|$CCACHE_COMPILERCHECK|$*"'
-    cache(name, f'[ "$1" = --version ] || {{ {says}; exec "$@"; }}')
+    cache("ccache", f'[ "$1" = --version ] || {{ {says}; exec "$@"; }}')
     program(Path(variables["PATH"]) / program_name, says)
     seen = {**variables, "CXX": "g++", "CPATH": f"{tmp_path}/a b:$x", "NVCC_APPEND_FLAGS": "-G"}
     chosen = through_cache(seen, tmp_path, gpu=True, compilers="nvcc 13.0.88; g++ 12's")
     command = [chosen[variable], "a b.cu"]
     told = subprocess.run(command, capture_output=True, text=True, env=seen, check=True).stdout.splitlines()
-    given = f"{tmp_path}/a b:$x|-G"
-    if name == "ccache":
-        check = "string:nvcc 13.0.88; g++ 12's"
-        real = tmp_path / "launch" / "real" / program_name
-        assert told == [f"ccache ||{check}|{real} a b.cu", f"{program_name} {given}|{check}|a b.cu"]
-    else:
-        compiler = Path(variables["PATH"]) / program_name
-        assert told == [f"sccache {given}||{compiler} a b.cu", f"{program_name} {given}||a b.cu"]
+    given, check = f"{tmp_path}/a b:$x|-G", "string:nvcc 13.0.88; g++ 12's"
+    real = tmp_path / "launch" / "real" / program_name
+    assert told == [f"ccache ||{check}|{real} a b.cu", f"{program_name} {given}|{check}|a b.cu"]
+
+
+def test_nvcc_and_the_compiler_that_it_runs_go_without_sccache(variables, cache, tmp_path):
+    cache("sccache")
+    chosen = through_cache(variables, tmp_path, gpu=True, compilers="nvcc 13.0.88; g++ 12")
+    assert not {"PYTORCH_NVCC", "CC"} & set(chosen)
+    told = subprocess.run([*chosen["CXX"].split(), "x"], capture_output=True, text=True, env=variables)
+    assert told.stdout.splitlines() == ["through", "g++ -m64 x"]
+
+
+@pytest.mark.parametrize("outside", ["", "/of/the/user"])
+def test_the_server_of_sccache_does_not_live_in_the_folder_of_the_build(
+    variables, cache, tmp_path, monkeypatch, outside
+):
+    monkeypatch.setenv("TMPDIR", outside)
+    says = f'echo "$1 in ${{TMPDIR-nothing}}" >> {tmp_path}/said'
+    cache("sccache", f'{says}; [ "$1" = --version ]')
+    chosen = through_cache({**variables, "TMPDIR": f"{tmp_path}/temporary"}, tmp_path, gpu=True)
+    assert "CXX" in chosen
+    _, started = (tmp_path / "said").read_text().splitlines()
+    assert started == f"--start-server in {outside or 'nothing'}"
 
 
 def test_a_cache_that_does_not_run_is_passed_over(variables, cache, tmp_path):
