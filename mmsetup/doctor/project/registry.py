@@ -63,7 +63,14 @@ class Registry:
         for one in self.context.environment.distributions:
             if any(_name(line) in known for line in one.requires) and not one.name.startswith("torch"):
                 found.update(top for top in one.top_level if top.isidentifier() and not top.startswith("_"))
+        for config in self.project.configs:
+            custom = config.root.at("custom_imports.imports")
+            found.update(one.text.partition(".")[0] for one in (custom.each() if custom is not None else ()))
         return frozenset(found)
+
+    def can_read(self, module: str) -> bool:
+        """Tell whether a module is in the project, or in a package whose sources are read."""
+        return bool(module) and (self.project.has(module) or module.partition(".")[0] in self.packages)
 
     @cached_property
     def loops(self) -> frozenset[str]:

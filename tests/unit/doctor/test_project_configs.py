@@ -272,3 +272,14 @@ def test_keys_that_the_installed_runner_does_not_read_are_no_finding(told_of_sec
 def test_many_configurations_are_each_judged(told):
     files = {f"c{number}.py": CONFIG.replace("'FCNHead'", f"'Head{number}x'") for number in range(60)}
     assert len(told(files).findings) == 60
+
+
+def test_what_a_module_of_others_registers_is_read_or_nothing_is_said(told, site):
+    text = "custom_imports = dict(imports=['{}'])\n" + CONFIG.replace("'ResNetV1c'", "'ResNetV2c'")
+    write(
+        site.packages,
+        {"theirs/__init__.py": "@MODELS.register_module()\nclass ResNetV2c: ...\n", "alone.py": ""},
+    )
+    assert found(told({"a.py": text.format("theirs")})) == []
+    assert found(told({"a.py": text.format("alone")})) == []
+    assert [one[0] for one in found(told({"a.py": text.format("mmseg.models")}))] == ["MM811"]

@@ -260,3 +260,10 @@ def test_a_stream_that_expands_to_more_than_its_header_says_is_cut(tmp_path):
 def test_a_data_set_that_names_no_folders_has_classes(told):
     text = PLAIN.replace("img_dir='images', ann_dir='masks',", "").replace("num_classes=3", "num_classes=5")
     assert found(told({"a.py": text}, ignore=["MM841"])) == [("MM844", "warning")]
+
+
+def test_two_classes_may_come_out_of_one_channel(told):
+    text = PLAIN.replace("num_classes=3", "num_classes=1").replace("ann_dir=", "classes=('a', 'b'), ann_dir=")
+    assert found(told({"a.py": text, **data({"1": mask(0, 1)})})) == []
+    plain = PLAIN.replace("num_classes=3", "num_classes=1").replace("'Leaves'", "'CustomDataset'")
+    assert found(told({"a.py": plain, **data({"1": mask(0, 1, 2)})})) == [("MM843", "error")]

@@ -25,8 +25,8 @@ _IGNORED = 255
 _LARGEST_JSON = 64 << 20
 _MOST_IMAGES = 200
 _ASSERTING = "NumClassCheckHook"
-# A class beside the background may be counted alone.
-_BINARY = (1, 2)
+# Two classes may come out of one channel: labels 0 and 1, learned by a sigmoid.
+_BINARY = frozenset({1, 2})
 
 
 @project_check(
@@ -78,7 +78,7 @@ def class_counts(project: Project) -> Iterator[Observation]:
         many = len(one.classes)
         severity: Severity = "error" if one.task == "detection" and _asserts(one.config) else "warning"
         for head, number in _counts(one.config, one.task, project):
-            is_binary = one.task == "segmentation" and (many, number) == _BINARY
+            is_binary = one.task == "segmentation" and _BINARY.issuperset({many, number})
             if number != many and not is_binary:
                 chosen = one.chosen_classes
                 source = str(chosen.place) if chosen is not None else one.said.source if one.said else ""
@@ -167,7 +167,7 @@ def _of_masks(
             coloured.append(f"{folder.written}/{name}: colours in place of labels")
         for value in found.values:
             # reduce_zero_label: 0 becomes 255, and every other label one less.
-            is_class = value <= count if reduces else value < count
+            is_class = value <= count if reduces or count == 1 else value < count
             if not is_class and value not in ignored:
                 strange.setdefault(value, name)
     severity: Severity = "warning" if _has_own_steps(project, one) else "error"

@@ -143,6 +143,9 @@ def _judged(project: Project, registry: Registry) -> Iterator[tuple[Config, _Nam
             continue
         custom = config.root.at("custom_imports.imports")
         modules = tuple(one.text for one in custom.each()) if custom is not None else ()
+        if not all(registry.can_read(name) for name in modules):
+            # What such a module registers is not known.
+            continue
         for named in _types(project.used(config), default, registry, seen, modules):
             if named.scope in {"", default} or named.scope in registry.packages:
                 yield config, named
