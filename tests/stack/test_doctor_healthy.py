@@ -82,11 +82,10 @@ def test_what_a_plan_of_today_makes(which, request):
     ("minor", "requirements"),
     [
         ("3.8", PLAIN),
-        ("3.10", PLAIN),
         ("3.13", ("torch==2.13.0", "torchvision==0.28.0")),
         ("3.10", (*PLAIN, "mmengine==0.10.7")),
     ],
-    ids=["Python 3.8", "Python 3.10", "Python 3.13", "mmengine"],
+    ids=["Python 3.8", "Python 3.13", "mmengine"],
 )
 def test_torch_without_operators(made, minor, requirements):
     prefix = made(minor, *requirements)
