@@ -155,9 +155,18 @@ def _datasets(project: Project) -> Iterator[Dataset]:
 
 
 def files_below(folder: Path) -> tuple[str, ...]:
-    """Give the files below a folder by their paths from it; at most 200,000."""
+    """Give the files below a folder by their paths from it; at most 200,000.
+
+    Links to folders are followed, as mmcv and mmengine do, each folder once.
+    """
     found: list[str] = []
-    for place, folders, names in os.walk(folder):
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         inside = os.path.relpath(place, folder)
         found.extend(sorted(name if inside == "." else f"{inside}/{name}" for name in names))

@@ -283,3 +283,19 @@ def test_what_a_module_of_others_registers_is_read_or_nothing_is_said(told, site
     assert found(told({"a.py": text.format("theirs")})) == []
     assert found(told({"a.py": text.format("alone")})) == []
     assert [one[0] for one in found(told({"a.py": text.format("mmseg.models")}))] == ["MM811"]
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "expected"),
+    [
+        ("", {}, [("MM811", "error")]),
+        ("custom_imports = dict(imports='mmcls.models')\n", {}, []),
+        ("", {"train.py": "import mmcls.models\n"}, []),
+    ],
+)
+def test_a_package_that_nothing_imports_has_no_registry_in_the_first_generation(
+    told, site, line, files, expected
+):
+    site.add("mmcls", "0.25.0", {"mmcls/__init__.py": "@BACKBONES.register_module()\nclass ConvNeXt: ...\n"})
+    diagnosis = told({"a.py": line + CONFIG.replace("'ResNetV1c'", "'mmcls.ConvNeXt'"), **files})
+    assert found(diagnosis) == expected

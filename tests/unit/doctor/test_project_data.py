@@ -267,3 +267,16 @@ def test_two_classes_may_come_out_of_one_channel(told):
     assert found(told({"a.py": text, **data({"1": mask(0, 1)})})) == []
     plain = PLAIN.replace("num_classes=3", "num_classes=1").replace("'Leaves'", "'CustomDataset'")
     assert found(told({"a.py": plain, **data({"1": mask(0, 1, 2)})})) == [("MM843", "error")]
+
+
+def test_links_in_folders_of_data_are_followed_and_end(told, tmp_path):
+    write(tmp_path / "elsewhere", {"images/1.jpg": b"", "masks/1.png": mask(0)})
+    folder = write(
+        tmp_path / "project", {"a.py": PLAIN, "data/images/0.jpg": b"", "data/masks/0.png": mask(1)}
+    )
+    for name in ("images", "masks"):
+        (folder / "data" / name / "more").symlink_to(tmp_path / "elsewhere" / name)
+        (folder / "data" / name / "loop").symlink_to(folder / "data" / name)
+    assert found(told({})) == []
+    (tmp_path / "elsewhere" / "masks" / "1.png").unlink()
+    assert found(told({})) == [("MM842", "error")]

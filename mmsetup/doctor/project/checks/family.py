@@ -105,7 +105,7 @@ def foreign_configs(project: Project) -> Iterator[Observation]:
     title="A package that the project needs is not installed",
     cause="mmdet, mmcls and mmpretrain are optional beside mmsegmentation: ConvNeXt, BEiT and Mask2Former "
     "come from them, and only the configuration says so: 'is not in the ... registry', or \"'NoneType' "
-    "object has no attribute 'parent'\". A module in custom_imports is imported first.",
+    "object has no attribute 'parent'\". What custom_imports names is imported first.",
     looks_at="The imports of the project, the scopes in its configurations (type='mmpretrain.ConvNeXt'), "
     "their custom_imports and bases (mmdet::...), against what is installed and what the project "
     "brings itself. Imports whose failure is caught, and tests, do not count; one inside a function "

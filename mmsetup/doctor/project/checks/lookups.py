@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,19 +25,24 @@ _DEEPEST = 60
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A type as a configuration names it; ``is_scoped``: something around it chose a package's registry."""
+    """A type as a configuration names it; ``is_scoped``: something around it chose a package's registry.
+
+    ``written`` is the scope in the type itself.
+    """
 
     name: str
     scope: str
     is_scoped: bool
     place: Place
+    written: str = ""
 
 
 @project_check(
     "MM811",
     title="A type is in no registry",
     cause="'X is not in the ... registry': the name belongs to another generation or to a package that the "
-    "lookup does not reach, it is misspelt, or the class is never registered.",
+    "lookup does not reach, it is misspelt, or the class is never registered. With mmcv 1.x the registry of "
+    "a package that nothing imports is not there: \"'NoneType' object has no attribute 'parent'\".",
     looks_at="Every type='...' that is left after inheritance, against the classes that the sources of the "
     "installed packages and the project define or register. What cannot be told without running the file "
     "is not judged, nor are types inside of wrappers of other libraries (Albu).",
@@ -49,9 +55,20 @@ def unregistered(project: Project) -> Iterator[Observation]:
     """Observe names that are in no registry, each once, with the reason."""
     registry = registry_of(project)
     found: dict[tuple[str, str], list[_Named]] = defaultdict(list)
-    for _, named in _judged(project, registry):
+    closed: dict[str, list[_Named]] = defaultdict(list)
+    for config, named in _judged(project, registry):
         if not _exists(named, registry):
             found[named.name, named.scope if named.is_scoped else ""].append(named)
+        elif named.written and not _is_open(config, named.written, registry):
+            closed[named.written].append(named)
+    for scope, all_of_scope in sorted(closed.items()):
+        places = [f"{one.place}: type='{scope}.{one.name}'" for one in all_of_scope]
+        yield Observation(
+            "error",
+            f"{scope} is installed, and nothing imports it: with mmcv 1.x its registry is not there",
+            shown(list(dict.fromkeys(places))),
+            f"custom_imports = dict(imports=['{scope}.models'], allow_failed_imports=False)",
+        )
     for (name, _), all_of_name in sorted(found.items()):
         severity, reason, remedy = _reason(all_of_name[0], registry)
         places = [f"{place}: type={name!r}" for place in dict.fromkeys(one.place for one in all_of_name)]
@@ -177,11 +194,12 @@ def _types(
             if name.rpartition(".")[2] in foreign:
                 continue
             first, dot, rest = name.partition(".")
-            if dot and first in scopes:
+            written = first if dot and first in scopes else ""
+            if written:
                 scope, is_scoped, name = first, True, rest
             # What begins small is mostly a word that a class of its own understands: 'conv', 'offset'.
             if name.isidentifier() and name[0].isupper():
-                yield _Named(name, scope, is_scoped, kind.place)
+                yield _Named(name, scope, is_scoped, kind.place, written)
         waiting.extend(
             (one, scope, is_scoped, depth + 1)
             for one in (*value.fields.values(), *value.elements)
@@ -200,6 +218,34 @@ def _exists(named: _Named, registry: Registry) -> bool:
     return named.name in registry.known_to(named.scope) or (
         named.name in registry.every and registry.registers_for(named.name, named.scope)
     )
+
+
+def _is_open(config: Config, scope: str, registry: Registry) -> bool:
+    """Tell whether the registry of a package is there when a configuration is run.
+
+    mmengine imports the package that a scope names; mmcv 1.x knows it once something has imported it.
+    """
+    project = registry.project
+    custom = config.root.at("custom_imports.imports")
+    modules = [one.text for one in custom.each()] if custom is not None else []
+    kind = config.root.at("model.type")
+    own = kind.text if kind is not None else ""
+    return (
+        project.generation != 1
+        or any(not module or module.partition(".")[0] == scope for module in modules)
+        or own in registry.packages[scope].registered
+        or own.startswith(f"{scope}.")
+        or _is_imported(project, scope)
+    )
+
+
+def _is_imported(project: Project, scope: str) -> bool:
+    """Tell whether the project's code imports a package."""
+    told: dict[str, bool] = project.kept.setdefault("imported", {})
+    if scope not in told:
+        line = re.compile(rf"^[ \t]*(?:import|from)[ \t]+{scope}\b", re.MULTILINE)
+        told[scope] = any(line.search(module.source) for module in project.naming([scope]))
+    return told[scope]
 
 
 def _reason(named: _Named, registry: Registry) -> tuple[Severity, str, str]:  # noqa: PLR0911 (a reason each)
