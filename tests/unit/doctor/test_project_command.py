@@ -256,3 +256,20 @@ def test_the_tables_hold_each_name_once():
         own = [one for one in tables().releases if name in one.names]
         of = {"mmcv-full": 1, "mmcv": 2}
         assert generation in {of[one.family] for one in own} or not own, name
+
+
+def test_a_file_that_closes_nothing_takes_no_time(command, tmp_path, site):
+    furnish(site)
+    text = "import mmcv\n" + "from mmcv import (x, X.register_module(" * 20_000
+    began = time.monotonic()
+    done = command(
+        "doctor",
+        "--project",
+        write(tmp_path / "p", {"a.py": text, "c.py": CONFIG}),
+        "--env",
+        site.prefix,
+        "--json",
+        "--offline",
+    )
+    assert "MM001" not in ids(done)
+    assert time.monotonic() - began < 20

@@ -20,9 +20,9 @@ from mmsetup.project.values import Value
 __all__ = ["absent_packages", "foreign_code", "foreign_configs", "is_foreign"]
 
 _ENOUGH = 2
-_TAKEN = re.compile(r"\bfrom\s+([\w.]+)\s+import\s+(\([^)]*\)?|(?:[^\n\\]|\\\n)*)")
+_TAKEN = re.compile(r"from\s+([\w.]+)\s+import\s+(\([^)]{0,5000}\)?|(?:[^\n\\]|\\\n)*)")
 _WORD = re.compile(r"\w+")
-_DOTTED = re.compile(r"\bmm\w+(?:\.\w+)*")
+_DOTTED = re.compile(r"mm\w+(?:\.\w+)*")
 _ALIASED = re.compile(r"\bimport\s+(mm[\w.]*)\s+as\b")
 
 
