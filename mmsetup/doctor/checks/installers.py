@@ -151,16 +151,19 @@ def conda_and_pip(context: Context) -> Iterator[Observation]:
     seen_in=("open-mmlab/mmcv#3319", "open-mmlab/mmcv#3313", "wzzheng/TPVFormer#48"),
 )
 def brought_back(context: Context) -> Iterator[Observation]:
-    """Observe wheels of mmcv in caches that fit no environment, or not this one."""
+    """Observe wheels of this environment's mmcv in caches that fit no environment, or not this one.
+
+    Where the operators that are here are good, it is the next install alone that would meet such a wheel.
+    """
     if context.environment.torch is None:
         return
+    operators = context.operators
+    is_lacking = operators is None or operators.facts is None or bool(context.strange_to_torch)
     for wheel, command in _cached(context):
-        problem, is_empty = _unfit(context, wheel)
+        problem = _unfit(context, wheel)
         if problem:
-            operators = context.operators
-            is_lacking = operators is None or operators.facts is None or bool(context.strange_to_torch)
             yield Observation(
-                "warning" if is_empty or is_lacking else "note",
+                "warning" if is_lacking else "note",
                 f"{wheel.name} in a cache {problem}",
                 (str(wheel),),
                 command,
@@ -207,8 +210,13 @@ def _by_uv(context: Context, requirements: list[str]) -> str:
 
 
 def _cached(context: Context) -> Iterator[tuple[Path, str]]:
-    """Give the wheels of mmcv in the caches, each with the command that removes it."""
-    names = [name.replace("-", "_") for name in EDITIONS["mmcv"]]
+    """Give the wheels of mmcv in the caches, each with the command that removes it.
+
+    They are those of the editions that own mmcv here, of the family's where nothing does, else of all.
+    """
+    family = {context.family.ops.distribution} if context.family else set(EDITIONS["mmcv"])
+    wanted = {one.name for one in context.owners("mmcv")} or family
+    names = [name.replace("-", "_") for name in EDITIONS["mmcv"] if name in wanted]
     home = context.variables.get("HOME", "")
     general = context.variables.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
     pip = context.variables.get("PIP_CACHE_DIR") or (f"{general}/pip" if general else "")
@@ -227,27 +235,27 @@ def _cached(context: Context) -> Iterator[tuple[Path, str]]:
     yield from sorted(found)[:_MOST_WHEELS]
 
 
-def _unfit(context: Context, wheel: Path) -> tuple[str, bool]:
-    """Say what is wrong with a cached wheel for this environment, and whether it is of use nowhere."""
+def _unfit(context: Context, wheel: Path) -> str:
+    """Say what is wrong with a cached wheel for this environment, or nothing."""
     try:
         tags = parse_wheel_filename(wheel.name)[3]
     except InvalidWheelFilename:
-        return "", False
+        return ""
     interpreter = context.environment.interpreter
     own = {"py3", f"cp{interpreter.minor.replace('.', '')}"}
     if not any(tag.interpreter in own for tag in tags):
-        return "", False
+        return ""
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = [one for one in archive.infolist() if one.filename.startswith("mmcv/_ext.")]
             if not members:
-                return "has no operators: it was built where setup.py saw no torch", True
+                return "has no operators: it was built where setup.py saw no torch"
             if members[0].file_size > _LARGEST_OPERATORS:
-                return "", False
+                return ""
             with TemporaryDirectory() as folder:
                 extension = elf.read(Path(archive.extract(members[0], folder)))
     except (OSError, zipfile.BadZipFile, IntegrityError, NotImplementedError, RuntimeError):
-        return "cannot be read", True
+        return "cannot be read"
     torch = context.environment.torch
     strange = [
         name
@@ -256,4 +264,4 @@ def _unfit(context: Context, wheel: Path) -> tuple[str, bool]:
     ]
     strange += [] if strange else sorted(context.not_in_torch(extension))
     version = torch.version if torch else ""
-    return (f"needs {strange[0]}, which torch {version} does not have" if strange else ""), False
+    return f"needs {strange[0]}, which torch {version} does not have" if strange else ""

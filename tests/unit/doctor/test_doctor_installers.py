@@ -108,12 +108,21 @@ def pip_cache(tmp_path, monkeypatch):
     return tmp_path / "pip" / "wheels" / "ab" / "cd" / "ef" / "0123"
 
 
-def test_a_cached_wheel_without_operators_is_a_warning(site, examine, pip_cache):
+def test_a_cached_wheel_without_operators_is_a_note_where_they_are_here(site, examine, pip_cache):
     made = wheel(pip_cache, "mmcv_full")
     (finding,) = examine(site).findings
-    assert (finding.id, finding.severity) == ("MM154", "warning")
+    assert (finding.id, finding.severity) == ("MM154", "note")
+    site.extension.unlink()
+    told = {one.id: one.severity for one in examine(site).findings}
+    assert told["MM154"] == "warning"
     assert finding.evidence == (str(made),)
     assert finding.fix.delete == (made,)
+
+
+@pytest.mark.parametrize("name", ["onedl_mmcv", "mmcv"])
+def test_a_cached_wheel_of_another_family_is_nothing(site, examine, pip_cache, name):
+    wheel(pip_cache, name)
+    assert examine(site).findings == ()
 
 
 def test_a_cached_wheel_that_fits_is_nothing(site, examine, pip_cache):
@@ -158,7 +167,8 @@ def test_the_cache_of_uv_is_looked_at(site, examine, tmp_path, monkeypatch, shel
 def test_a_cached_file_that_is_no_wheel_is_told(site, examine, pip_cache, content):
     wheel(pip_cache, "mmcv_full").write_bytes(content)
     (finding,) = examine(site).findings
-    assert (finding.id, finding.severity) == ("MM154", "warning")
+    assert (finding.id, finding.severity) == ("MM154", "note")
+    assert finding.message.endswith("cannot be read")
 
 
 def test_without_a_home_no_cache_is_looked_for(site, examine, monkeypatch):
