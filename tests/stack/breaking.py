@@ -45,6 +45,16 @@ def uv(*words: str | Path, into: Path, **variables: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def from_source(distribution: str, version: str, *, into: Path) -> None:
+    """Install what is built in a build environment without torch, as whoever has no wheel for it does.
+
+    uv's cache is one in the environment: the wheel, which has no operators, must not come into that which other
+    tests and the doctor look into.
+    """
+    own = ("--no-binary", distribution, "--cache-dir", into / "cache")
+    uv("install", "--no-deps", *own, f"{distribution}=={version}", into=into)
+
+
 def failing(prefix: Path, code: str, *, folder: Path | None = None, **variables: str) -> str:
     """Give what code says in the end when it fails in an environment; nothing where it does not."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}

@@ -14,6 +14,7 @@ from breaking import (
     errors,
     extension,
     failing,
+    from_source,
     machine,
     uv,
     warnings,
@@ -59,13 +60,6 @@ def nvcc() -> str:
     return found
 
 
-def without_torch_in_sight(version: str, into: Path) -> None:
-    """Install mmcv-full as whoever has no wheel for it does: from source, in a build environment without torch."""
-    uv("uninstall", "mmcv-full", into=into)
-    source = ("--no-deps", "--no-binary", "mmcv-full", f"mmcv-full=={version}")
-    uv("install", *source, "--cache-dir", into / "cache", into=into)
-
-
 def test_operators_that_were_built_for_another_torch(first, later_stack):
     uv("install", "--no-deps", later_stack["wheel"]["path"], into=first)
     assert "undefined symbol" in failing(first, "import mmcv.ops")
@@ -81,7 +75,8 @@ def test_torch_moved_under_the_operators(later):
 
 
 def test_a_build_that_saw_no_torch_and_the_cache_that_would_bring_it_back(first, monkeypatch):
-    without_torch_in_sight("1.7.2", first)
+    uv("uninstall", "mmcv-full", into=first)
+    from_source("mmcv-full", "1.7.2", into=first)
     assert "No module named 'mmcv._ext'" in failing(first, "import mmcv.ops")
     assert errors(first) == ["MM201"]
     monkeypatch.setenv("UV_CACHE_DIR", str(first / "cache"))
@@ -94,8 +89,8 @@ def test_a_build_that_saw_no_torch_and_the_cache_that_would_bring_it_back(first,
 
 
 def test_a_source_that_this_torch_has_no_headers_for(first):
-    uv("uninstall", "mmcls", "mmsegmentation", into=first)
-    without_torch_in_sight("1.3.18", first)
+    uv("uninstall", "mmcv-full", "mmcls", "mmsegmentation", into=first)
+    from_source("mmcv-full", "1.3.18", into=first)
     assert "No module named 'mmcv._ext'" in failing(first, "import mmcv.ops")
     assert "unexpected keyword argument 'verify'" in failing(first, PRINT_CONFIG)
     assert errors(first) == ["MM201", "MM402"]

@@ -8,7 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from breaking import catalog, copied, diagnosed, errors, failing, packages, uv, warnings, with_gpus
+from breaking import (
+    catalog,
+    copied,
+    diagnosed,
+    errors,
+    failing,
+    from_source,
+    packages,
+    uv,
+    warnings,
+    with_gpus,
+)
 
 from mmsetup.build.patched import patched_wheel
 
@@ -128,7 +139,7 @@ def test_a_requirement_that_is_declared_under_an_extra_alone(second, name):
 
 
 def test_mmcv_over_mmcv_full(first):
-    uv("install", "--no-deps", "mmcv==1.7.2", into=first)
+    from_source("mmcv", "1.7.2", into=first)
     assert len(list(packages(first).glob("mmcv*-1.7.2*.dist-info"))) == 2
     assert errors(first) == ["MM102"]
     # Who takes one of them away again takes the files of the other.
@@ -147,7 +158,7 @@ def test_a_sibling_that_is_declared_and_absent(first):
 
 def test_mmcv_without_operators_where_they_are_needed(second):
     uv("uninstall", "mmcv", into=second)
-    uv("install", "--no-deps", "mmcv-lite==2.1.0", into=second)
+    from_source("mmcv-lite", "2.1.0", into=second)
     assert "mmcv._ext" in failing(second, "import mmseg.apis")
     assert errors(second) == ["MM201"]
 
@@ -246,7 +257,7 @@ def test_mmcv_1_on_a_torch_that_it_was_never_patched_for(later, tmp_path):
     extension.rename(tmp_path / extension.name)
     uv("uninstall", "mmcv-full", into=later)
     # The patches change Python files alone, so that this is what an install of the unpatched source would be.
-    uv("install", "--no-deps", "mmcv-full==1.7.2", into=later)
+    from_source("mmcv-full", "1.7.2", into=later)
     (tmp_path / extension.name).rename(extension)
     assert "weights_only" in failing(later, LOAD_WHOLE)
     assert "_use_replicated_tensor_module" in failing(later, TRAIN_WRAPPED)
