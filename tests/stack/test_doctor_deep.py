@@ -257,6 +257,14 @@ def test_numpy_2_beside_an_old_torch_is_told_once(broken, asked):
     assert "Numpy is not available" in deep["MM722"].message
 
 
+def test_a_torchvision_of_another_release_is_told_once(broken, asked):
+    uv(broken, "install", "--no-deps", "torchvision==0.13.1")
+    diagnosis = asked(broken)
+    assert errors(diagnosis) == ["MM301"]
+    # The reference of the operators is what fails.
+    assert only(diagnosis, "MM721").message.endswith("as MM301 explains")
+
+
 def test_a_checkpoint_that_does_not_load(broken, asked):
     place = packages(broken) / "mmcv" / "runner" / "checkpoint.py"
     text = place.read_text()

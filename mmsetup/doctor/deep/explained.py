@@ -35,7 +35,7 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
     ("FormatCode|yapf", "MM4", "yapf"),
     ("[Ww]eights.only", "MM4", "weights"),
     ("is used but incompatible|[Pp]lease install mm", "MM401", ""),
-    ("torchvision::", "MM301 MM403", "torchvision"),
+    ("torchvision::|Couldn't load custom C\\+\\+ ops", "MM301 MM403", "torchvision"),
     ("already registered", "MM403 MM402", "regist"),
     ("shared memory|[Bb]us error|No space left on device", "MM511", ""),
     ("undefined symbol: _?_ZN?K?\\d*(c10|at|torch|caffe2)", "MM204 MM302", ""),
