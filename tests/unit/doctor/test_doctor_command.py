@@ -35,7 +35,17 @@ def test_an_interpreter_names_its_environment(command, site):
 def test_a_static_check_can_be_ignored_and_a_deep_one_selected(command, site):
     site.extension.unlink()
     # Nothing of torch imports in this environment: what is asked is whether its interpreter starts.
-    words = ("doctor", "--env", site.prefix, "--deep", "--json", "--select", "MM201,MM711", "--ignore", "MM201")
+    words = (
+        "doctor",
+        "--env",
+        site.prefix,
+        "--deep",
+        "--json",
+        "--select",
+        "MM201,MM711",
+        "--ignore",
+        "MM201",
+    )
     done = command(*words)
     assert done.exit_code == 0, done.stdout
     assert json.loads(done.stdout)["checked"] == ["MM711"]
