@@ -1,4 +1,4 @@
-"""What is known about versions: data with sources, and the live pages that overrule it."""
+"""What is known about versions: data with sources. Live pages (:mod:`mmsetup.catalog.pages`) overrule it."""
 
 from mmsetup.catalog.load import load
 from mmsetup.catalog.model import (
@@ -13,21 +13,17 @@ from mmsetup.catalog.model import (
     TorchRelease,
     WheelGroup,
 )
-from mmsetup.catalog.pages import IndexFile, Page, read_pages
 
 __all__ = [
     "Break",
     "Catalog",
     "Family",
     "Gate",
-    "IndexFile",
     "Member",
     "OpsDistribution",
-    "Page",
     "Proven",
     "Source",
     "TorchRelease",
     "WheelGroup",
     "load",
-    "read_pages",
 ]

@@ -10,8 +10,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mmsetup.binary.architectures import capability
-from mmsetup.catalog import Family, IndexFile, Page, Source
+from mmsetup.catalog import Family, Source
 from mmsetup.catalog.addresses import shown
+from mmsetup.catalog.links import IndexFile
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.builds import DEFAULT_INDEX
 from mmsetup.plan.candidate import SDIST, Candidate, cuda_of
 from mmsetup.plan.model import Bound, Choice, OpsOrigin, Plan, Rejection, SourceReport

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from mmsetup.catalog import Page, read_pages
 from mmsetup.catalog.page_cache import FRESH_SECONDS, PageCache, user_cache
-from mmsetup.catalog.pages import cached_pages
+from mmsetup.catalog.pages import Page, cached_pages, read_pages
 from mmsetup.plan.choose import Ask
 
 __all__ = ["asking"]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, islice
 
-from mmsetup.catalog import Catalog, Page, read_pages
+from mmsetup.catalog import Catalog
+from mmsetup.catalog.pages import Page, read_pages
 from mmsetup.errors import InterpreterError, NetworkError
 from mmsetup.plan.account import account
 from mmsetup.plan.model import Plan, Rejection

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmsetup.catalog import Catalog, read_pages
+from mmsetup.catalog import Catalog
 from mmsetup.catalog.addresses import shown
+from mmsetup.catalog.pages import read_pages
 from mmsetup.errors import RequestError
 from mmsetup.plan.account import account
 from mmsetup.plan.builds import DEFAULT_INDEX

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmsetup import uv
-from mmsetup.catalog import Catalog, Page
+from mmsetup.catalog import Catalog
+from mmsetup.catalog.pages import Page
 from mmsetup.errors import InterpreterError, TargetError
 from mmsetup.plan.asking import asking
 from mmsetup.plan.choose import Ask, plan

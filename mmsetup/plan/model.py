@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmsetup.catalog import IndexFile
+from mmsetup.catalog.links import IndexFile
 from mmsetup.probe.machine import Gpu, Interpreter
 
 __all__ = ["Bound", "Choice", "OpsOrigin", "PatchChoice", "Plan", "Rejection", "SourceReport"]

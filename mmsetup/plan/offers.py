@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from mmsetup.catalog import IndexFile, Page, Source, WheelGroup
+from mmsetup.catalog import Source, WheelGroup
+from mmsetup.catalog.links import IndexFile
 from mmsetup.catalog.model import parsed
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.builds import TorchBuild
 from mmsetup.plan.situation import Situation, host_of
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from mmsetup.catalog import Catalog, Family, Page
+from mmsetup.catalog import Catalog, Family
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Gpu, Machine
 

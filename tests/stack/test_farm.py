@@ -18,7 +18,7 @@ import pytest
 from uv import find_uv_bin
 
 from mmsetup import uv
-from mmsetup.catalog import read_pages
+from mmsetup.catalog.pages import read_pages
 from mmsetup.install.via_mim import different_files
 
 pytestmark = pytest.mark.stack

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsetup.catalog import IndexFile
 from mmsetup.catalog.addresses import printable, shown
 from mmsetup.catalog.html_page import listing_of_html
-from mmsetup.catalog.links import Links, Listing, is_file_address
+from mmsetup.catalog.links import IndexFile, Links, Listing, is_file_address
 from mmsetup.catalog.pages import files_of
 
 BASE = "https://index.test/mmcv/dist/cu117/torch1.13.0/index.html"

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsetup.catalog import IndexFile
-from mmsetup.catalog.links import Listing, NoIndexError
+from mmsetup.catalog.links import IndexFile, Listing, NoIndexError
 from mmsetup.catalog.listing import listing_of
 
 PAGE = "https://index.test/simple/mmcv/"

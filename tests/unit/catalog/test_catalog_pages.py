@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mmsetup.catalog import read_pages
+from mmsetup.catalog.pages import read_pages
 
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer

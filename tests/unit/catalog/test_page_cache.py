@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from scripted_server import scripted
 from werkzeug import Request, Response
 
-from mmsetup.catalog import IndexFile, Page, read_pages
-from mmsetup.catalog.links import Listing
+from mmsetup.catalog.links import IndexFile, Listing
 from mmsetup.catalog.page_cache import FRESH_SECONDS, KeptPage, PageCache, user_cache
-from mmsetup.catalog.pages import cached_pages
+from mmsetup.catalog.pages import Page, cached_pages, read_pages
 
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer

@@ -16,8 +16,8 @@ from pytest_httpserver import HTTPServer
 from scripted_server import scripted, tunnelling
 from werkzeug import Response
 
-from mmsetup.catalog import Page, read_pages
 from mmsetup.catalog.certificates import peer_validity, validity
+from mmsetup.catalog.pages import Page, read_pages
 
 WHEEL = "mmcv_full-1.7.1-cp310-cp310-manylinux1_x86_64.whl"
 HTML = f'<a href="{WHEEL}">x</a><a href="http://127.0.0.1/b.whl">y</a>'

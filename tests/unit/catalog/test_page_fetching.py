@@ -12,7 +12,7 @@ import pytest
 from scripted_server import scripted, tunnelling
 from werkzeug import Request, Response
 
-from mmsetup.catalog import Page, read_pages
+from mmsetup.catalog.pages import Page, read_pages
 
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer

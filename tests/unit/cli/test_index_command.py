@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mmsetup.catalog import IndexFile
-from mmsetup.catalog.links import Listing
+from mmsetup.catalog.links import IndexFile, Listing
 from mmsetup.catalog.page_cache import KeptPage, PageCache
 from mmsetup.cli import app
 from mmsetup.errors import MmsetupError

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmsetup.catalog import IndexFile, Page
+from mmsetup.catalog.links import IndexFile
+from mmsetup.catalog.pages import Page
 from mmsetup.probe.machine import (
     Compiler,
     Cpu,

@@ -12,7 +12,7 @@ from itertools import combinations
 from hard_rules import Combination, HardRules
 from raw_catalog import Data, admits, required, sha256_of
 
-from mmsetup.catalog import Page
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.model import Plan
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Machine

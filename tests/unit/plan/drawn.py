@@ -13,7 +13,9 @@ from bare_machine import BARE, compiler, driver, python, toolkit
 from hypothesis import strategies as st
 from raw_catalog import Data, Entry, patch_fits, read_data
 
-from mmsetup.catalog import Catalog, IndexFile, Page
+from mmsetup.catalog import Catalog
+from mmsetup.catalog.links import IndexFile
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.elsewhere import machine_elsewhere
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Driver, Gpu, Libc, Machine

@@ -30,7 +30,7 @@ from raw_catalog import (
     the_same,
 )
 
-from mmsetup.catalog import Page
+from mmsetup.catalog.pages import Page
 from mmsetup.plan.request import Request
 from mmsetup.probe.machine import Gpu, Interpreter, Machine, Toolkit
 

@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 import mmsetup.catalog
-from mmsetup.catalog import IndexFile
+from mmsetup.catalog.links import IndexFile
 from mmsetup.probe.machine import Libc
 
 if sys.version_info >= (3, 11):

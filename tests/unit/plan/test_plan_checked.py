@@ -15,7 +15,8 @@ from checker import faults
 from drawn import Answers
 from raw_catalog import Entry, pages_of, read_data, runs_on
 
-from mmsetup.catalog import Catalog, Page
+from mmsetup.catalog import Catalog
+from mmsetup.catalog.pages import Page
 from mmsetup.errors import NoPlanError
 from mmsetup.plan import Bound, Plan, Request
 from mmsetup.plan.choose import plan

@@ -19,7 +19,8 @@ from bare_machine import (
 )
 from packaging.version import Version
 
-from mmsetup.catalog import Catalog, Page, load
+from mmsetup.catalog import Catalog, load
+from mmsetup.catalog.pages import Page
 from mmsetup.errors import InterpreterError, NoPlanError, RequestError
 from mmsetup.plan import Plan, Request
 from mmsetup.plan.account import requirements

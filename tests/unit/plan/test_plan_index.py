@@ -11,7 +11,8 @@ import pytest
 from bare_machine import BARE, PAGES, TORCH_PAGES, Table, driver, gpus, python, torch_pages, wheel
 from packaging.requirements import Requirement
 
-from mmsetup.catalog import Catalog, Page
+from mmsetup.catalog import Catalog
+from mmsetup.catalog.pages import Page
 from mmsetup.errors import NoPlanError, RequestError
 from mmsetup.plan import Request
 from mmsetup.plan.index import WheelIndex, request_beside, wheel_index, without_passwords

@@ -11,8 +11,10 @@ import pytest
 from bare_machine import BARE, driver, gpus, python, toolkit
 from packaging.version import Version
 
-from mmsetup.catalog import Break, Catalog, IndexFile, Page, WheelGroup
+from mmsetup.catalog import Break, Catalog, WheelGroup
+from mmsetup.catalog.links import IndexFile
 from mmsetup.catalog.model import Architectures
+from mmsetup.catalog.pages import Page
 from mmsetup.plan import Request
 from mmsetup.plan.builds import DEFAULT_INDEX, TorchBuild, torch_builds
 from mmsetup.plan.candidate import Candidate, cuda_of
