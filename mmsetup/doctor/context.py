@@ -151,6 +151,12 @@ class Context:
         """Give the distributions that own a top-level module."""
         return tuple(one for one in self.environment.distributions if module in one.top_level)
 
+    def mixed(self, module: str) -> tuple[Distribution, ...]:
+        """Give the distributions that put a top-level module over each other; nothing where one owns it."""
+        owners = self.owners(module)
+        is_mixed = len({one.path for one in owners}) > 1 and len({one.path.parent for one in owners}) == 1
+        return owners if is_mixed else ()
+
     def folder(self, module: str) -> Path | None:
         """Give the folder of a package as the interpreter would find it in site-packages."""
         if not _is_name(module):

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,24 +163,6 @@ def test_operators_for_a_torch_with_other_libraries(broken, errors, tmp_path):
     compiled(extension(broken), tmp_path / "scratch", needs="libtorch_of_another_release.so")
     assert "cannot open shared object file" in importing(broken, "torch, mmcv._ext")
     assert errors(broken) == ["MM204"]
-
-
-def test_a_second_distribution_over_mmcv(broken, errors, tmp_path):
-    wheel = tmp_path / "mmcv-1.7.2-py3-none-any.whl"
-    info = "mmcv-1.7.2.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("mmcv/second.py", "")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mmcv\nVersion: 1.7.2\n")
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/top_level.txt", "mmcv\n")
-        archive.writestr(
-            f"{info}/RECORD",
-            f"mmcv/second.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/top_level.txt,,\n{info}/RECORD,,\n",
-        )
-    uv(broken, "install", "--no-deps", str(wheel))
-    assert errors(broken) == ["MM102"]
 
 
 def test_a_folder_left_behind(broken, errors):

@@ -138,6 +138,14 @@ def test_a_requirement_that_is_declared_under_an_extra_alone(second, name):
     assert [finding.id for finding in diagnosed(second).of("error")] == ["MM112"]
 
 
+def test_mmcv_lite_of_another_generation_over_mmcv_full(first):
+    uv("install", "--no-deps", "mmcv-lite==2.2.0", into=first)
+    assert "No module named 'mmengine'" in failing(first, "import mmcv")
+    assert errors(first) == ["MM102"]
+    # Which of the two is left decides whether these are true.
+    assert {"MM111", "MM401"} <= set(warnings(first))
+
+
 def test_mmcv_over_mmcv_full(first):
     from_source("mmcv", "1.7.2", into=first)
     assert len(list(packages(first).glob("mmcv*-1.7.2*.dist-info"))) == 2

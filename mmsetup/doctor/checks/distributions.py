@@ -68,8 +68,8 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
 def owned_twice(context: Context) -> Iterator[Observation]:
     """Observe modules that more than one distribution put there."""
     for module, severity in _SHARED.items():
-        owners = context.owners(module)
-        if len({one.path for one in owners}) > 1 and len({one.path.parent for one in owners}) == 1:
+        owners = context.mixed(module)
+        if owners:
             names = sorted({one.name for one in owners})
             yield Observation(
                 "error" if severity == "error" else "warning",

@@ -46,8 +46,10 @@ def declared(context: Context) -> Iterator[Observation]:
             found = _standing_in(context, name)
             quoted = f"{one.path}: Requires-Dist {wanted}"
             if found is None:
+                # Of several that lie over each other MM102 leaves one, perhaps not this.
+                may_go = any(one in context.mixed(module) for module in one.top_level)
                 yield Observation(
-                    "error" if one.name in context.needed else "warning",
+                    "error" if one.name in context.needed and not may_go else "warning",
                     f"{one.name} {one.version} needs {name}, and it is not here",
                     (quoted,),
                     _bring(context, wanted),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from mmsetup.catalog import Break
 from mmsetup.doctor.breaks import concerning, outside
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, Severity, check
+from mmsetup.doctor.said import parsed
 
 __all__ = ["known_break", "known_limit", "refused"]
 
@@ -34,8 +36,11 @@ def refused(context: Context) -> Iterator[Observation]:
                 continue
             accepted = gate.range.removeprefix(f"{gate.on} ")
             owner = next((owner.name for owner in context.owners(gate.on)), gate.on)
+            # Of several that lie over each other MM102 leaves one, which may be another than answers now.
+            others = (parsed(one.version) for one in context.mixed(gate.on))
+            may_change = any(gate.admits(Version(one.public)) for one in others if one is not None)
             yield Observation(
-                "error",
+                "warning" if may_change else "error",
                 f"{one.name} {one.version} asserts {gate.on} {accepted}, here is {found}",
                 (gate.source, *(f"{owner.path}: {owner.version}" for owner in context.owners(gate.on))),
                 _within(context, owner, accepted),
