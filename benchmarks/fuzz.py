@@ -27,11 +27,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from mmsetup.binary import elf, fatbin, operators, torch_flags, wheel
+from mmsetup.binary import elf, fatbin, operators, symbol_hash, torch_flags, wheel
 from mmsetup.errors import IntegrityError
 
 SECONDS_FOR_ONE = 10
 NAME = "mmcv_full-1.7.2-cp310-cp310-linux_x86_64.whl"
+NAMES = ("_Z3nmsv", "offered", "puts", *(f"_ZN2at{number}Ev" for number in range(50)))
 INFO = "mmcv_full-1.7.2.dist-info"
 SOURCE = """
 extern int puts(const char *); extern void *memcpy(void *, const void *, unsigned long);
@@ -137,6 +138,7 @@ def read_library(path: Path) -> None:
     for reader in (
         lambda: operators.operators(path, elf.read(path), frozenset()),
         lambda: elf.read_soname(path),
+        lambda: symbol_hash.offered(path, NAMES),
         lambda: fatbin.gpu_code(path),
         lambda: torch_flags.stated(path),
     ):

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmsetup.binary import elf
 from mmsetup.binary.elf import ElfFile
 from mmsetup.binary.libraries import Loader, loader
+from mmsetup.binary.symbol_hash import offered
 from mmsetup.errors import IntegrityError
 
 __all__ = ["is_of_torch", "missing_libraries", "missing_symbols", "torch_symbols"]
@@ -53,7 +53,7 @@ def missing_symbols(extension: ElfFile, torch_lib_folder: Path) -> frozenset[str
     for library in libraries:
         if not missing:
             break
-        missing -= elf.read(library).exported
+        missing -= offered(library, missing)
     return frozenset(missing)
 
 

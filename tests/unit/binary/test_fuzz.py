@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmsetup.binary import elf, fatbin, operators, torch_flags, wheel
+from mmsetup.binary import elf, fatbin, operators, symbol_hash, torch_flags, wheel
 from mmsetup.errors import IntegrityError
 
 SASS, PTX = 2, 1
@@ -34,6 +34,7 @@ extern int puts(const char *);
 int _Z3nmsv(void) { return puts("nms"); }
 const char *flags(void) { return "sm_70 sm_80 compute_80"; }
 """
+NAMES = ["_Z3nmsv", "flags", "puts", *(f"_ZN2at{number}Ev" for number in range(50))]
 # Deadline: milliseconds for one input; the machine may be busy with other tests.
 ENOUGH = settings(
     max_examples=300,
@@ -84,6 +85,7 @@ def read_all(path: Path) -> None:
     only_integrity_errors(lambda: operators.operators(path, elf.read(path), frozenset({"nms"})))
     only_integrity_errors(lambda: elf.read_soname(path))
     only_integrity_errors(lambda: elf.read_needed(path))
+    only_integrity_errors(lambda: symbol_hash.offered(path, NAMES))
     only_integrity_errors(lambda: fatbin.gpu_code(path))
     only_integrity_errors(lambda: torch_flags.stated(path))
 
