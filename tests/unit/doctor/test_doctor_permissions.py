@@ -155,3 +155,13 @@ def test_what_sudo_pip_left_behind_is_not_half_mended(site, run, closed):
     assert "this user may not write to it" in done.stderr
     assert f"chown -R --reference={site.prefix} {site.prefix}" in done.stderr
     assert list(site.prefix.parent.glob(f"{site.prefix.name}.mmsetup*")) == []
+
+
+def test_a_file_of_a_project_that_may_not_be_read(run, closed, tmp_path):
+    (tmp_path / "own").mkdir()
+    for name in ("a.py", "b.py"):
+        (tmp_path / "own" / name).write_text("x = 1\n")
+    closed(tmp_path / "own" / "a.py")
+    done = run("doctor", "--project", "own", "--json", VIRTUAL_ENV="")
+    assert done.returncode == 0, done.stderr
+    assert "1 files that cannot be read" in json.loads(done.stdout)["findings"][0]["evidence"]

@@ -178,25 +178,14 @@ def test_data_of_any_shape(command, tmp_path, site):
     assert "MM001" not in ids(done), done.stdout
 
 
-def test_what_cannot_be_read_is_told(command, tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    folder = write(tmp_path / "p", {"a.py": "x = 1\n", "b.py": "x = 1\n"})
-    (folder / "a.py").chmod(0)
-    done = command("doctor", "--project", folder, "--json")
-    assert "1 files that cannot be read" in json.loads(done.stdout)["findings"][0]["evidence"]
-
-
-def test_more_than_is_read_is_told_and_takes_no_time(command, tmp_path):
+def test_more_than_is_read_is_told(command, tmp_path):
     folder = tmp_path / "p"
     (folder / "many").mkdir(parents=True)
     for number in range(12_000):
         (folder / "many" / f"{number}.py").touch()
-    began = time.monotonic()
     done = command("doctor", "--project", folder, "--json")
     assert ids(done) == ["MM891"]
     assert "7000 files beyond the limit" in json.loads(done.stdout)["findings"][0]["evidence"][0]
-    assert time.monotonic() - began < 20
 
 
 def test_other_forms_of_the_report(command, tmp_path):
