@@ -13,9 +13,12 @@ __all__ = ["BASE", "bases", "evaluated", "readable"]
 BASE = "_base_"
 _STAND_IN = "_mmsetup_base_"
 _OF_BASE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
-_TEMPLATE = re.compile(r"\{\{.*?\}\}")
+_TEMPLATE = re.compile(r"\{\{.{0,200}?\}\}")
 _MOST = 20_000
 _LONGEST = 10_000
+# A name that is put together with itself again and again doubles each time: no configuration means that.
+_LONGEST_TEXT = 100_000
+_LARGEST_NUMBER = 1 << 64
 
 
 def readable(lines: Sequence[str], predefined: Mapping[str, str]) -> tuple[str, ...]:
@@ -39,7 +42,10 @@ def bases(tree: ast.Module, path: str) -> Value | None:
         if isinstance(statement, ast.Assign):
             names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
             if BASE in names:
-                return _Evaluation(path, {}).value(statement.value)
+                try:
+                    return _Evaluation(path, {}).value(statement.value)
+                except RecursionError:
+                    return None
     return None
 
 
@@ -214,7 +220,8 @@ class _Evaluation:
     def _joined(self, left: Value, right: Value, operator: ast.operator, node: ast.AST) -> Value:
         a, b = left.held, right.held
         if isinstance(operator, ast.Add) and isinstance(a, tuple) and isinstance(b, tuple):
-            return Value((*a, *b), left.place, left.is_partial or right.is_partial)
+            fits = len(a) + len(b) <= _LONGEST
+            return Value((*a, *b) if fits else UNKNOWN, left.place, left.is_partial or right.is_partial)
         if isinstance(operator, ast.Add) and isinstance(a, str) and isinstance(b, str):
             return self._scalar(a + b, node)
         if isinstance(operator, ast.Mult) and isinstance(a, tuple) and isinstance(b, int):
@@ -226,6 +233,7 @@ class _Evaluation:
 
     def _formatted(self, node: ast.JoinedStr) -> Value:
         words = []
+        length = 0
         for part in node.values:
             inner = part.value if isinstance(part, ast.FormattedValue) else part
             plain = not isinstance(part, ast.FormattedValue) or (
@@ -235,11 +243,16 @@ class _Evaluation:
             if not plain or not isinstance(held, (str, int, float)):
                 return self._unknown(node)
             words.append(str(held))
+            length += len(words[-1])
+            if length > _LONGEST_TEXT:
+                return self._unknown(node)
         return self._scalar("".join(words), node)
 
     def _scalar(self, held: object, node: ast.AST) -> Value:
         known = held is None or isinstance(held, (str, int, float))
-        if isinstance(held, str) and _TEMPLATE.search(held):
+        if isinstance(held, str) and (len(held) > _LONGEST_TEXT or _TEMPLATE.search(held)):
+            known = False
+        if isinstance(held, int) and abs(held) > _LARGEST_NUMBER:
             known = False
         scalar: Scalar = held if known else None  # type: ignore[assignment]
         return Value(scalar if known else UNKNOWN, self._place(node))

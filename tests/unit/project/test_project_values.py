@@ -102,3 +102,26 @@ def test_a_long_sum_and_a_deep_list_end(tmp_path: Path):
     (tmp_path / "a.py").write_text("model = " + "+".join("1" * 3000) + "\n")
     config = Configs(tmp_path, lambda _: None).read(tmp_path / "a.py")
     assert config is None or config.values["model"].held in {3000, UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = 'x'\n" + "a = a + a\n" * 60,
+        "a = 'x'\n" + "a = f'{a}{a}'\n" * 60,
+        "a = ['x']\n" + "a = a + a\n" * 60,
+        "a = ['x']\n" + "a += a\n" * 60,
+        "a = 9\n" + "a = a * a\n" * 60,
+        f"b = {'9' * 4000}\na = b * 1.5",
+        f"a = '{'{{' * 40_000}' + ''\na = a * 2",
+    ],
+    ids=["text", "format", "list", "augmented", "number", "float", "braces"],
+)
+def test_what_doubles_again_and_again_is_unknown(text: str):
+    assert of(text)["a"] is UNKNOWN
+
+
+def test_a_base_that_goes_too_deep_is_none(tmp_path: Path):
+    (tmp_path / "a.py").write_text("_base_ = " + "+".join(["'a'"] * 1500) + "\nmodel = dict(type='X')\n")
+    config = Configs(tmp_path, lambda _: None).read(tmp_path / "a.py")
+    assert config is None or config.values["model"].fields["type"].text == "X"
