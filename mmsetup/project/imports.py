@@ -22,7 +22,7 @@ _TESTS = frozenset({"test", "tests"})
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A dotted name at a line; ``guarded``: the code catches that it is missing."""
+    """A dotted name at a line; ``guarded``: the code itself sees to it that it is missing."""
 
     name: str
     line: int
@@ -54,7 +54,7 @@ def _evidence(text: Text, found: Iterator[Use], rules: Rules) -> Evidence:
         rule = rules.of_name(use.name)
         if rule is None:
             continue
-        # A project that catches the failure may be made for both generations.
+        # A project that sees to it itself may be made for both generations.
         strong = rule.strong and not use.guarded
         before = clues.get(rule.name)
         if before is None or (strong and not before.strong):
@@ -68,25 +68,27 @@ def _evidence(text: Text, found: Iterator[Use], rules: Rules) -> Evidence:
 
 def uses(walk: Walk) -> Iterator[Use]:
     """Give every dotted name that a module imports, or takes from what it imports."""
-    bound: dict[str, str] = {}
+    bound: dict[str, tuple[str, bool]] = {}
     chains: list[tuple[str, int, bool]] = []
     for node, guarded in walk:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Use(alias.name, node.lineno, guarded)
                 top = alias.name.partition(".")[0]
-                bound[alias.asname or top] = alias.name if alias.asname else top
+                bound[alias.asname or top] = (alias.name if alias.asname else top, guarded)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 yield Use(full, alias.lineno, guarded)
-                bound[alias.asname or alias.name] = full
+                bound[alias.asname or alias.name] = (full, guarded)
         elif isinstance(node, ast.Attribute):
             chains.append((chain(node), node.lineno, guarded))
     for dotted, line, guarded in chains:
         first, _, rest = dotted.partition(".")
         if rest and first in bound:
-            yield Use(f"{bound[first]}.{rest}", line, guarded)
+            # Where the code chose what the name stands for, it is of what it chose.
+            full, is_chosen = bound[first]
+            yield Use(f"{full}.{rest}", line, guarded or is_chosen)
 
 
 def uses_by_line(lines: tuple[str, ...]) -> Iterator[Use]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,16 @@ _LONGEST_CHAIN = 100
 # Python 3.10 turns a tree into objects without a look at its depth and dies of 200,000 levels; two characters
 # make one (1+1+1).
 _LARGEST = 128 << 10 if sys.version_info < (3, 11) else 1 << 30
-_GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"})
+# What code asks before it takes one thing or another: which version is here, what it has, who reads this.
+_ASKING = re.compile(
+    r"version|hasattr|getattr|find_spec|available|TYPE_CHECKING|mmcv|mmengine|mmseg|mmdet|mmcls|mmpretrain",
+    re.IGNORECASE,
+)
 
 
 Walk = Sequence[tuple[ast.AST, bool]]
-"""Every node of a tree, and whether it stands where a failing import is caught."""
+"""Every node of a tree, and whether the code itself sees to it that a name is missing there."""
 
 
 def parsed(lines: Sequence[str]) -> ast.Module | None:
@@ -35,12 +41,19 @@ def parsed(lines: Sequence[str]) -> ast.Module | None:
 
 
 def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
-    """Give every node, and whether it stands where a failing import is caught."""
+    """Give every node, and whether the code itself sees to it that a name is missing there.
+
+    It does where it catches that, and where it has asked before (``if mmcv.__version__ < '2'``).
+    """
     waiting = [(tree, False)]
     while waiting:
         node, guarded = waiting.pop()
         yield node, guarded
-        inside = guarded or (isinstance(node, ast.Try) and any(map(_catches, node.handlers)))
+        inside = guarded or (
+            any(map(_catches, node.handlers))
+            if isinstance(node, ast.Try)
+            else isinstance(node, (ast.If, ast.IfExp)) and _asks(node.test)
+        )
         waiting.extend((child, inside) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
@@ -66,6 +79,15 @@ def dict_of(node: ast.AST | None) -> dict[str, ast.expr] | None:
             if isinstance(key, ast.Constant) and isinstance(key.value, str)
         }
     return None
+
+
+def _asks(test: ast.expr) -> bool:
+    names = (
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(test)
+        if isinstance(node, (ast.Name, ast.Attribute))
+    )
+    return any(map(_ASKING.search, names))
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:

@@ -58,6 +58,11 @@ def test_code_of_the_second_generation_beside_the_first(told):
     "text",
     [
         "try:\n    from mmcv.runner import load_checkpoint\nexcept ImportError:\n    from mmengine.runner import load_checkpoint\n",
+        "try:\n    from mmengine import Config\nexcept ImportError:\n    from mmcv import Config\nConfig.fromfile('x')\n",
+        "import mmcv\nif mmcv.__version__ < '2':\n    from mmcv.runner import x\nelse:\n    from mmengine.runner import x\n",
+        "from v import V\nimport mmcv\nif V(mmcv.__version__) < V('2'):\n    from mmcv import Config\nConfig.fromfile('x')\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mmcv.runner import x\n",
+        "import mmcv\nC = mmcv.Config if hasattr(mmcv, 'Config') else None\n",
         "# from mmcv.runner import load_checkpoint\nimport mmcv\n",
         "import mmcv.cnn\n",
         "text = 'mmcv.runner'\nimport mmcv\n",
@@ -65,6 +70,16 @@ def test_code_of_the_second_generation_beside_the_first(told):
 )
 def test_what_is_caught_or_no_import_is_no_finding(told_of_second, text):
     assert found(told_of_second({"train.py": text})) == []
+
+
+def test_a_condition_that_asks_for_nothing_of_the_stack_excuses_nothing(told_of_second):
+    text = "import sys\nif len(sys.argv) > 1:\n    from mmcv.runner import load_checkpoint\n"
+    assert found(told_of_second({"train.py": text})) == [("MM801", "error")]
+
+
+def test_a_package_that_may_be_missing_may_be_used(told):
+    text = "try:\n    import mmrotate\nexcept ImportError:\n    mmrotate = None\nmmrotate.x()\n"
+    assert found(told({"train.py": text})) == []
 
 
 def test_the_right_generation_is_no_finding(told, told_of_second):
