@@ -1,6 +1,7 @@
 """The user's own code beside an environment: generations, packages, ranks, names of numpy."""
 
 import json
+import time
 
 import pytest
 from project_tree import CONFIG, examine, found, furnish, one, second_generation, write
@@ -31,6 +32,7 @@ def told_of_second(tmp_path, site, machine, catalog):
     return make
 
 
+USING = "import numpy as np\nx = np.float(1)\n"
 OLD = "import torch\nfrom mmcv.runner import load_checkpoint\nfrom mmcv.utils import Registry\nimport mmcv\ncfg = mmcv.Config.fromfile('x')\n"
 NEW = "from mmengine.config import Config\nfrom mmseg.registry import MODELS\n"
 
@@ -217,6 +219,36 @@ def test_names_that_numpy_dropped(told, site, version, line, is_gone):
     assert found(diagnosis) == ([("MM831", "error")] if is_gone else [])
     if is_gone:
         assert one(diagnosis, "MM831").evidence[0].startswith(f"a.py:3: y = x.astype({line})")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "import numpy as np\nnp.float = float\nx = np.float(1)\n"},
+        {"a.py": "import numpy as np\nif not hasattr(np, 'float'):\n    np.float = float\n", "b.py": USING},
+        {
+            "a.py": "import numpy\nfor name in ['int', 'float']:\n    setattr(numpy, name, float)\n",
+            "b.py": USING,
+        },
+        {"a.py": "import numpy as np\ntry:\n    F = np.float\nexcept AttributeError:\n    F = float\n"},
+        {"a.py": "import numpy as np\nF = np.float if hasattr(np, 'float') else float\n"},
+        {"a.py": "import numpy as np\nif np.__version__ < '1.24':\n    F = np.float\n"},
+    ],
+)
+def test_names_that_the_code_asks_for_or_gives_back_to_numpy(told, files):
+    assert found(told(files)) == []
+
+
+def test_what_is_given_back_is_one_name(told):
+    text = "import numpy as np\nnp.float = float\nx = np.int(1)\n"
+    assert found(told({"a.py": text})) == [("MM831", "error")]
+
+
+def test_many_words_in_a_line_take_no_time(told):
+    text = "import numpy\nx = '" + "import " * 140_000 + "'\n"
+    started = time.monotonic()
+    assert found(told({"a.py": text}, select=["MM831"])) == []
+    assert time.monotonic() - started < 5
 
 
 def test_names_of_numpy_that_are_imported_by_themselves(told):

@@ -21,7 +21,8 @@ _IMPORTED = re.compile(r"\bnumpy\b")
     title="Code takes a name from numpy that this numpy does not have",
     cause="numpy 1.24 dropped np.bool, np.int, np.float and np.object, numpy 2.0 dropped np.float_ and more: "
     "\"module 'numpy' has no attribute 'int'\" at the moment in which the line runs.",
-    looks_at="Names that the project's code takes from numpy, against what the installed numpy has dropped.",
+    looks_at="Names that the project's code takes from numpy, against what the installed numpy has dropped. "
+    "What it asks for first, catches, or gives back to numpy itself (np.float = float) does not count.",
     remedy="The builtin of that name (bool, int, float, object), np.bool_, np.float64; or an older numpy.",
     seen_in=("open-mmlab/mmyolo#411", "jbwang1997/OBBDetection#208"),
     needs_environment=True,
@@ -34,13 +35,20 @@ def dropped_by_numpy(project: Project) -> Iterator[Observation]:
     if version is None:
         return
     gone = project.tables.without(version)
-    mentioned = re.compile(rf"(?:\.|\bimport\b.*)\b(?:{'|'.join(sorted(gone))})\b") if gone else None
+    if not gone:
+        return
+    mentioned = re.compile(rf"\.(?:{'|'.join(sorted(gone))})\b|\bfrom\s+numpy\s+import\b|\bsetattr\b")
+    modules = [
+        module
+        for module in (*project.modules, *(code for code, _ in project.notebooks))
+        if _IMPORTED.search(module.source) and mentioned.search(module.source)
+    ]
+    given = {name for module in modules for name in _given(module)}
     lines = [
         f"{module.at(line)}  (numpy.{name})"
-        for module in (*project.modules, *(code for code, _ in project.notebooks))
-        if mentioned is not None and _IMPORTED.search(module.source) and mentioned.search(module.source)
+        for module in modules
         for line, name in _taken(module)
-        if name in gone
+        if name in gone and name not in given
     ]
     if lines:
         yield Observation(
@@ -56,19 +64,39 @@ def _older(project: Project) -> str:
     return f"numpy<{project.tables.known['numpy'][0]['gone']}"
 
 
-def _taken(module: Module) -> Iterator[tuple[int, str]]:
-    """Give the names that code takes from numpy and that it would fail without."""
-    names = {
+def _names_of_numpy(module: Module) -> frozenset[str]:
+    return frozenset(
         alias.asname or alias.name
         for node, _ in module.walk
         if isinstance(node, ast.Import)
         for alias in node.names
         if alias.name == "numpy"
-    }
+    )
+
+
+def _given(module: Module) -> Iterator[str]:
+    """Give the names that code puts into numpy: ``np.float = float``, ``setattr(np, "float", float)``."""
+    names = _names_of_numpy(module)
+    is_set = False
+    for node, _ in module.walk:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if chain(node.value) in names:
+                yield node.attr
+        elif isinstance(node, ast.Call) and chain(node.func) == "setattr" and node.args:
+            is_set = is_set or chain(node.args[0]) in names
+    for node, _ in module.walk if is_set else ():
+        # The name may come from a list of names.
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _taken(module: Module) -> Iterator[tuple[int, str]]:
+    """Give the names that code takes from numpy and that it would fail without."""
+    names = _names_of_numpy(module)
     for node, guarded in module.walk:
         if guarded:
             continue
-        if isinstance(node, ast.Attribute) and chain(node.value) in names and names:
+        if isinstance(node, ast.Attribute) and chain(node.value) in names:
             yield node.lineno, node.attr
         elif isinstance(node, ast.ImportFrom) and node.module == "numpy" and not node.level:
             yield from ((node.lineno, alias.name) for alias in node.names)
