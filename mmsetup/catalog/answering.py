@@ -24,7 +24,7 @@ def failures(urls: Iterable[str], *, seconds: float) -> Mapping[str, Failure]:
     """
     hosts: dict[str, list[str]] = {}
     for url in dict.fromkeys(urls):
-        hosts.setdefault(urlsplit(url).netloc, []).append(url)
+        hosts.setdefault(_host(url), []).append(url)
     found: dict[str, Failure] = {}
     done: set[str] = set()
     deadline = time.monotonic() + seconds
@@ -60,6 +60,14 @@ def failures(urls: Iterable[str], *, seconds: float) -> Mapping[str, Failure]:
     late = Failure(f"no answer within {seconds:g} s", unreachable=True)
     asked = [url for of_host in hosts.values() for url in of_host]
     return {url: found.get(url, late) for url in asked if url in found or url not in done}
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        # What is no address is refused by who asks for it.
+        return url
 
 
 def _each(urls: list[str], ask: Callable[[str], object]) -> None:

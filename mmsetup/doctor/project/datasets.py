@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mmsetup.doctor.project.classes import Classes, Said
+from mmsetup.doctor.project.places import at
 from mmsetup.doctor.project.project import Project
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Place, Value
@@ -126,7 +127,7 @@ class Dataset:
             if above.text.startswith(_REMOTE):
                 return None
             path = Path(above.text) / path
-        return Named(self.folder / path.expanduser(), value.place, str(path))
+        return Named(at(self.folder, str(path)), value.place, str(path))
 
 
 def datasets(project: Project) -> tuple[Dataset, ...]:

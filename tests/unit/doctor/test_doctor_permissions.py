@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from project_tree import CONFIG, write
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 _RIGHTS = "-dac_override,-dac_read_search,-fowner"
@@ -165,3 +166,12 @@ def test_a_file_of_a_project_that_may_not_be_read(run, closed, tmp_path):
     done = run("doctor", "--project", "own", "--json", VIRTUAL_ENV="")
     assert done.returncode == 0, done.stderr
     assert "1 files that cannot be read" in json.loads(done.stdout)["findings"][0]["evidence"]
+
+
+@pytest.mark.parametrize("part", ["data", "data/images"])
+def test_data_of_a_project_where_this_user_may_not_look_is_not_here(tmp_path, run, closed, part):
+    write(tmp_path, {"p/c.py": CONFIG, "p/data/images/a.jpg": b"", "p/data/masks/a.png": b""})
+    closed(tmp_path / "p" / part)
+    done = run("doctor", "--project", "p", "--select", "MM84", "--json", VIRTUAL_ENV="")
+    findings = {one["id"]: one["severity"] for one in json.loads(done.stdout)["findings"]}
+    assert findings == ({"MM841": "warning"} if part == "data" else {})

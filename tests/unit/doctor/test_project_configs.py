@@ -250,6 +250,8 @@ def test_mmengine_reverts_it_itself(told_of_second):
         ("pretrained=None", []),
         ("pretrained='torchvision://resnet50'", []),
         ("pretrained='https://download.invalid/a.pth'", []),
+        ("pretrained='~nobody_of_this_name/a.pth'", [("MM852", "warning")]),
+        (f"pretrained='{'x' * 5000}.pth'", [("MM852", "warning")]),
     ],
 )
 def test_weights_without_a_network(told, line, expected):

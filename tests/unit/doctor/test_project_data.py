@@ -44,6 +44,20 @@ def test_without_the_root_it_may_be_elsewhere(told):
     assert one(diagnosis, "MM841").evidence == ("a.py:14: data_root='data'",)
 
 
+@pytest.mark.parametrize("root", ["~nobody_of_this_name/data", "x" * 5000, "\\udcff"])
+def test_what_can_be_no_path_is_not_here(told, root):
+    text = PLAIN.replace("data_root='data'", f"data_root='{root}'")
+    assert found(told({"c.py": text})) == [("MM841", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("files", "root"), [({"data/.gitkeep": b""}, "data"), ({}, "."), ({"other/a": b""}, "./other/..")]
+)
+def test_a_root_that_holds_no_data_is_not_here(told, files, root):
+    text = PLAIN.replace("data_root='data'", f"data_root={root!r}")
+    assert found(told({"c.py": text} | files)) == [("MM841", "warning")]
+
+
 def test_with_the_root_a_part_that_is_not_there_is_an_error(told):
     diagnosis = told({"a.py": PLAIN, "data/images/1.jpg": b""})
     assert found(diagnosis) == [("MM841", "error")]

@@ -100,6 +100,11 @@ def test_a_host_that_never_answers_ends_in_time(httpserver):
     assert len(answers) == 1
 
 
+@pytest.mark.parametrize("address", ["http://[::1/a.pth", f"http://127.0.0.1:1/{'x' * 5000}"])
+def test_what_is_no_address_or_no_name_of_a_file_does_not_answer(told, address):
+    assert found(told(address, select=["MM853"])) == [("MM853", "warning")]
+
+
 def test_passwords_are_not_shown(told):
     finding = one(told("http://user:secret@127.0.0.1:1/a.pth"), "MM853")
     assert "secret" not in "".join((finding.message, *finding.evidence, finding.remedy))

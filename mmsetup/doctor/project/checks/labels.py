@@ -11,6 +11,7 @@ from typing import Any
 from mmsetup.doctor.model import Observation, Severity
 from mmsetup.doctor.project.datasets import Dataset, Named, datasets, files_below
 from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.places import is_file, is_folder
 from mmsetup.doctor.project.png import labels_of, size_of
 from mmsetup.doctor.project.project import Project
 from mmsetup.project.inherit import Config
@@ -48,7 +49,7 @@ def mask_values(project: Project) -> Iterator[Observation]:
         end, reduces = one.text("seg_map_suffix"), one.reduces
         if one.task != "segmentation" or one.role == "test" or not counts or reduces is None or not end:
             continue
-        if len(one.masks) != 1 or not one.masks[0].path.is_dir() or _renumbers(one):
+        if len(one.masks) != 1 or not is_folder(one.masks[0].path) or _renumbers(one):
             continue
         count = max(number for _, number in counts)
         key = (one.masks[0].path, count, reduces, end)
@@ -111,7 +112,7 @@ def categories(project: Project) -> Iterator[Observation]:
     for one in datasets(project):
         for listed in one.lists if one.task == "detection" else ():
             key = (listed.path, one.classes)
-            if key in seen or len(seen) >= _MOST_DATASETS or not listed.path.is_file():
+            if key in seen or len(seen) >= _MOST_DATASETS or not is_file(listed.path):
                 continue
             seen.add(key)
             yield from _of_annotations(one, listed)
@@ -266,11 +267,11 @@ def _of_annotations(one: Dataset, listed: Named) -> Iterator[Observation]:
                 ),
                 f"classes={tuple(names[:20])!r}  # in the data set, in metainfo=dict(...) for mmdet 3",
             )
-    if len(one.images) == 1 and one.images[0].path.is_dir() and one.role != "test":
+    if len(one.images) == 1 and is_folder(one.images[0].path) and one.role != "test":
         files = [entry.get("file_name") for entry in _entries(document, "images")]
         some = [name for name in files if isinstance(name, str) and "\0" not in name]
         step = max(1, -(-len(some) // _MOST_IMAGES))
-        gone = [name for name in some[::step] if not (one.images[0].path / name).is_file()]
+        gone = [name for name in some[::step] if not is_file(one.images[0].path / name)]
         if gone:
             yield Observation(
                 "error",

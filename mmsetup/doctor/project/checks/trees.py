@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmsetup.doctor.model import Observation
 from mmsetup.doctor.project.datasets import Dataset, Named, datasets, files_below
 from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.places import is_file, is_folder, is_there
 from mmsetup.doctor.project.project import Project
 
 __all__ = ["absent_data", "unpaired"]
@@ -23,8 +25,8 @@ _MOST_ENDS = 4
     cause="data_root is a path from the folder in which training starts; img_dir, ann_dir, split (0.x), "
     "data_prefix and ann_file (1.x) are paths from data_root.",
     looks_at="The folders and files that the data sets in the configurations name. Where data_root itself "
-    "is not there, the data may be on the machine that trains: a warning; where it is there and a "
-    "part of it is not, an error.",
+    "is not there, is empty or is the project's own folder, the data may be on the machine that trains: a "
+    "warning; where it holds something and a part of it is not there, an error.",
     remedy="Correct the path, or link the data: ln -s /where/it/is data.",
 )
 def absent_data(project: Project) -> Iterator[Observation]:
@@ -32,12 +34,12 @@ def absent_data(project: Project) -> Iterator[Observation]:
     roots: dict[Path, str] = {}
     parts: dict[Path, str] = {}
     for one in datasets(project):
-        if one.root is not None and not one.root.path.exists():
+        if one.root is not None and not is_there(one.root.path):
             roots.setdefault(one.root.path, f"{one.root.place}: data_root={one.root.written!r}")
             continue
         for named in (*one.images, *one.masks, *one.lists):
-            if not named.path.exists() and one.role != "test":
-                into = parts if one.root is not None else roots
+            if not is_there(named.path) and one.role != "test":
+                into = parts if one.root is not None and _holds_data(one.root.path, project) else roots
                 into.setdefault(named.path, f"{named.place}: {named.written!r} ({one.role})")
     if parts:
         yield Observation(
@@ -53,6 +55,16 @@ def absent_data(project: Project) -> Iterator[Observation]:
             shown(list(roots.values())),
             f"ln -s /where/the/data/is {project.root}/data  # or correct data_root",
         )
+
+
+def _holds_data(root: Path, project: Project) -> bool:
+    """Tell whether there is data in a root: not in one that is kept empty, nor in that of the project."""
+    try:
+        names = os.listdir(root)  # noqa: PTH208 (names alone)
+        is_own = project.root.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return False
+    return not is_own and not all(name.startswith(".") for name in names)
 
 
 @project_check(
@@ -83,7 +95,7 @@ def unpaired(project: Project) -> Iterator[Observation]:
             images,
             masks,
         )
-        if key in seen or len(seen) >= _MOST_DATASETS or not one.images[0].path.is_dir():
+        if key in seen or len(seen) >= _MOST_DATASETS or not is_folder(one.images[0].path):
             continue
         seen.add(key)
         yield from _unpaired(one, mask, listed, images, masks)
@@ -96,7 +108,7 @@ def _unpaired(
     have = set(files_below(folder.path))
     ends_with = f"img_suffix={image_end!r}, seg_map_suffix={mask_end!r}"
     at = f"{folder.place}: {folder.written!r} ({one.type}, {ends_with})"
-    names = _names(listed) if listed is not None and listed.path.is_file() else None
+    names = _names(listed) if listed is not None and is_file(listed.path) else None
     if names is not None and listed is not None:
         absent = [name + image_end for name in names if name + image_end not in have]
         if absent:
@@ -117,7 +129,7 @@ def _unpaired(
                 (at, f"{len(have)} file(s) there end with {', '.join(ends)}"),
                 f"img_suffix={ends[0]!r}  # in the data set",
             )
-    if mask is None or not mask.path.is_dir() or not images:
+    if mask is None or not is_folder(mask.path) or not images:
         return
     beside = set(files_below(mask.path))
     without = [name for name in images if name[: -len(image_end)] + mask_end not in beside]

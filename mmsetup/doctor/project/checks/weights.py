@@ -12,6 +12,7 @@ from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation
 from mmsetup.doctor.project.checks.family import is_foreign
 from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.places import at, is_file, is_there
 from mmsetup.doctor.project.project import Project
 from mmsetup.project.values import Place, Value
 
@@ -73,7 +74,7 @@ def absent_files(project: Project) -> Iterator[Observation]:
     for name, named in _weights(project, re.compile(r"(.+)"), group=1).items():
         if _OTHER.match(name) or "\0" in name or not re.search(r"\.\w{2,11}$", name):
             continue
-        if not (project.root / Path(name).expanduser()).exists():
+        if not is_there(at(project.root, name)):
             places.update(dict.fromkeys(f"{place}: {name}" for place in named))
     if places:
         yield Observation(
@@ -106,7 +107,7 @@ def silent_hosts(project: Project) -> Iterator[Observation]:
             if _ADDRESS.match(known.get(name, "")):
                 wanted.setdefault(known[name], []).extend(places)
     cache = _cache()
-    addresses = [address for address in wanted if not (cache / _file(address)).is_file()][:_MOST_ADDRESSES]
+    addresses = [address for address in wanted if not is_file(cache / _file(address))][:_MOST_ADDRESSES]
     if not addresses:
         return
     from mmsetup.catalog.addresses import shown as without_password  # noqa: PLC0415
@@ -195,7 +196,7 @@ def _texts(path: Path) -> dict[str, str]:
 def _cache() -> Path:
     """Give the folder in which torch.hub keeps weights (torch/hub.py, _get_torch_home)."""
     base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
-    return Path(os.environ.get("TORCH_HOME", str(base))).expanduser() / "hub" / "checkpoints"
+    return at(Path(), os.environ.get("TORCH_HOME", str(base))) / "hub" / "checkpoints"
 
 
 def _file(address: str) -> str:
