@@ -14,7 +14,7 @@ from mmsetup.doctor.project.project import Project
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Place, Value
 
-__all__ = ["Dataset", "Named", "datasets", "files_below"]
+__all__ = ["Dataset", "Files", "Named", "datasets", "files_below"]
 
 _DEEPEST = 8
 _MOST_FILES = 200_000
@@ -29,6 +29,14 @@ class Named:
     path: Path
     place: Place
     written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files below a folder by their paths from it; ``is_whole``: there are no others."""
+
+    names: tuple[str, ...]
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -155,14 +163,16 @@ def _datasets(project: Project) -> Iterator[Dataset]:
                     yield Dataset(config, role, task, leaf, said[key], project.root)
 
 
-def files_below(folder: Path) -> tuple[str, ...]:
-    """Give the files below a folder by their paths from it; at most 200,000.
+def files_below(folder: Path) -> Files:
+    """Give the files below a folder; where there are 200,000 or a folder that is closed, not all of them.
 
-    Links to folders are followed, as mmcv and mmengine do, each folder once.
+    Links to folders are followed, and files whose names begin with a dot passed over, as mmcv and mmengine
+    do (``LocalBackend.list_dir_or_file``); each folder once.
     """
     found: list[str] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=closed.append, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
@@ -170,10 +180,11 @@ def files_below(folder: Path) -> tuple[str, ...]:
         seen.add(real)
         folders.sort()
         inside = os.path.relpath(place, folder)
-        found.extend(sorted(name if inside == "." else f"{inside}/{name}" for name in names))
+        visible = (name for name in names if not name.startswith("."))
+        found.extend(sorted(name if inside == "." else f"{inside}/{name}" for name in visible))
         if len(found) > _MOST_FILES:
-            break
-    return tuple(found)
+            return Files(tuple(found), is_whole=False)
+    return Files(tuple(found), is_whole=not closed)
 
 
 def _leaves(value: Value | None, depth: int = 0) -> Iterator[Value]:

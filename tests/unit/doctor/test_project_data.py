@@ -228,6 +228,39 @@ def test_annotations_that_are_no_json(told):
     assert found(diagnosis) == [("MM845", "error")]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "1.jpg"}]},
+        [{"image": "1.jpg", "caption": "a cat"}],
+    ],
+)
+def test_annotations_of_another_kind_are_not_judged(told, document):
+    files = {"a.py": DETECTION, "data/train.json": json.dumps(document), "data/images/1.jpg": b""}
+    assert found(told(files, ignore=["MM811"])) == []
+
+
+def test_files_that_begin_with_a_dot_are_no_images(told):
+    files = data({"a": mask(0)}) | {"data/images/._a.jpg": b"", "data/images/.b.jpg": b""}
+    assert found(told({"c.py": PLAIN} | files)) == []
+
+
+def test_of_folders_that_are_too_large_nothing_is_said(told, monkeypatch):
+    monkeypatch.setattr("mmsetup.doctor.project.datasets._MOST_FILES", 3)
+    images = [str(number) for number in range(6)]
+    files = {"c.py": PLAIN} | data({f"{part}/{name}": mask(0) for part in "ab" for name in images})
+    # The two folders are cut off at different places.
+    files |= {f"data/masks/a/{name}.txt": b"" for name in images}
+    assert found(told(files)) == []
+
+
+def test_each_head_may_leave_a_label_out(told):
+    head = "dict(type='FCNHead', num_classes=3, ignore_index=9)"
+    text = PLAIN + f"model['decode_head'] = [{head}, {head}]\n"
+    assert found(told({"a.py": text, **data({"1": mask(0, 9)})})) == []
+    assert found(told({"a.py": text, **data({"1": mask(0, 8)})})) == [("MM843", "error")]
+
+
 def _filtered(row: bytes, before: bytes, kind: int) -> bytes:
     def guess(at: int) -> int:
         left = row[at - 1] if at else 0

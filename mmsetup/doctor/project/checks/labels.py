@@ -25,6 +25,7 @@ _MOST_DATASETS = 8
 _IGNORED = 255
 _LARGEST_JSON = 64 << 20
 _MOST_IMAGES = 200
+_COCO = frozenset({"images", "annotations", "categories"})
 _ASSERTING = "NumClassCheckHook"
 # Two classes may come out of one channel: labels 0 and 1, learned by a sigmoid.
 _BINARY = frozenset({1, 2})
@@ -150,7 +151,7 @@ def _of_masks(
     reduces: bool,
 ) -> Iterator[Observation]:
     count = max(number for _, number in counts)
-    names = [name for name in files_below(folder.path) if name.endswith(end)]
+    names = [name for name in files_below(folder.path).names if name.endswith(end)]
     ignored = {_IGNORED, *_ignored(one)}
     strange: dict[int, str] = {}
     coloured: list[str] = []
@@ -202,7 +203,10 @@ def _enough(values: Sequence[int], count: int, *, reduces: bool) -> int:
 
 
 def _ignored(one: Dataset) -> Iterator[int]:
-    for value in (one.value.fields.get("ignore_index"), one.config.root.at("model.decode_head.ignore_index")):
+    """Give the labels that the data set or one of the heads leaves out."""
+    heads = (one.config.root.at(f"model.{name}") for name in ("decode_head", "auxiliary_head"))
+    for said in (one.value, *(inner for head in heads if head is not None for inner in head.each())):
+        value = said.fields.get("ignore_index")
         if value is not None and value.number is not None:
             yield value.number
 
@@ -244,9 +248,13 @@ def _of_annotations(one: Dataset, listed: Named) -> Iterator[Observation]:
     named = [entry.get("name") for entry in _entries(document, "categories")]
     names = [name for name in named if isinstance(name, str)]
     if not names:
+        if document and document.keys().isdisjoint(_COCO):
+            # Annotations of another kind: BaseDataset's own, captions, those of mmocr.
+            return
         yield Observation(
             "error",
-            f"{listed.written} is no COCO annotation file: it has no categories",
+            f"{listed.written} is no COCO annotation file: "
+            + ("it has no categories" if document else "it is empty or no JSON"),
             (at,),
             "name a COCO annotation file in ann_file",
         )
@@ -286,13 +294,16 @@ def _of_annotations(one: Dataset, listed: Named) -> Iterator[Observation]:
 
 
 def _document(path: Path) -> dict[str, Any] | None:
+    """Read an object of JSON; an empty one where there is no JSON, nothing where it is not to be read."""
     try:
         if path.stat().st_size > _LARGEST_JSON:
             return None
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except OSError:
+        return None
+    except (ValueError, RecursionError):
         return {}
-    return document if isinstance(document, dict) else {}
+    return document if isinstance(document, dict) else None
 
 
 def _entries(document: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:

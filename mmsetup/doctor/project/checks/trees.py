@@ -73,8 +73,8 @@ def _holds_data(root: Path, project: Project) -> bool:
     cause="A mask is found by the name of its image: img_suffix is taken off and seg_map_suffix put in "
     "its place. With another suffix no image is found and the data set is empty; an image without a "
     "mask ends training with FileNotFoundError when it is read.",
-    looks_at="The names of the files in the folders of images and masks, and the lines of split files, "
-    "with the suffixes of the configuration or of the data set's class.",
+    looks_at="The names of the files in the folders of images and masks (200,000 at most), the lines of "
+    "split files, and the suffixes of the configuration or of the data set's class.",
     remedy="Set img_suffix and seg_map_suffix in the data set, or rename the files.",
 )
 def unpaired(project: Project) -> Iterator[Observation]:
@@ -105,7 +105,10 @@ def _unpaired(
     one: Dataset, mask: Named | None, listed: Named | None, image_end: str, mask_end: str
 ) -> Iterator[Observation]:
     folder = one.images[0]
-    have = set(files_below(folder.path))
+    files = files_below(folder.path)
+    if not files.is_whole:
+        return
+    have = set(files.names)
     ends_with = f"img_suffix={image_end!r}, seg_map_suffix={mask_end!r}"
     at = f"{folder.place}: {folder.written!r} ({one.type}, {ends_with})"
     names = _names(listed) if listed is not None and is_file(listed.path) else None
@@ -131,9 +134,10 @@ def _unpaired(
             )
     if mask is None or not is_folder(mask.path) or not images:
         return
-    beside = set(files_below(mask.path))
+    files = files_below(mask.path)
+    beside = set(files.names)
     without = [name for name in images if name[: -len(image_end)] + mask_end not in beside]
-    if without:
+    if without and files.is_whole:
         ends = sorted({Path(name).suffix for name in beside})[:_MOST_ENDS]
         yield Observation(
             "error",
