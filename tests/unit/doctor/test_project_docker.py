@@ -1,5 +1,7 @@
 """Dockerfiles: what their commands would leave on a machine without a GPU."""
 
+import time
+
 import pytest
 from project_tree import examine, found, one, write
 
@@ -27,6 +29,18 @@ PAGE = "-f https://download.openmmlab.com/mmcv/dist/cu117/torch1.13.0/index.html
         (GPU + "ENV FORCE_CUDA 1\nENV TORCH_CUDA_ARCH_LIST 8.0\n" + CLONE, []),
         (GPU + "RUN FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=8.0 pip install mmcv-full==1.7.2\n", []),
         (GPU + "ENV FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=8.0\n" + GPU + CLONE, [("MM861", "warning")]),
+        (
+            GPU.replace("\n", " AS Base\n")
+            + "ENV FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=8.0\nFROM base\n"
+            + CLONE,
+            [],
+        ),
+        ("ARG FORCE_CUDA=1\nARG TORCH_CUDA_ARCH_LIST=8.0\n" + GPU + CLONE, []),
+        (
+            GPU + "ENV FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=8.0\nARG X=1\n" + GPU + CLONE,
+            [("MM861", "warning")],
+        ),
+        (GPU + "ENV PIP_FIND_LINKS=https://wheels.invalid/\nRUN pip install mmcv-full==1.7.2\n", []),
         (GPU + "# RUN git clone https://github.com/open-mmlab/mmcv && pip install -e mmcv\n", []),
         ("FROM python:3.10-slim\n" + CLONE, []),
         (GPU + "RUN pip install mmcv-full==1.7.2\n", [("MM862", "warning")]),
@@ -47,6 +61,14 @@ PAGE = "-f https://download.openmmlab.com/mmcv/dist/cu117/torch1.13.0/index.html
 )
 def test_dockerfiles(tmp_path, machine, catalog, text, expected):
     assert found(examine(write(tmp_path / "p", {"Dockerfile": text}), None, machine, catalog)) == expected
+
+
+def test_many_lines_take_no_time(tmp_path, machine, catalog):
+    text = GPU + "RUN x\n" * 150_000 + CLONE
+    started = time.monotonic()
+    diagnosis = examine(write(tmp_path / "p", {"Dockerfile": text}), None, machine, catalog)
+    assert found(diagnosis) == [("MM861", "warning")]
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("name", ["docker/Dockerfile.gpu", "train.dockerfile", "docker/dockerfile"])

@@ -30,6 +30,8 @@ _CLONED = re.compile(r"git\s+clone\s.*?/mmcv(?:\.git)?(?:\s|$)")
 _REPOSITORY = re.compile(r"git\+\S*/mmcv(?:\.git)?(?:[@#\s]|$)")
 _LOCAL = frozenset({".", "./", "-e", "mmcv", "/mmcv", "./mmcv"})
 _SCHEME = "://"
+# What pip and uv take their pages from where the command names none.
+_PAGES = re.compile(r"\b(?:PIP|UV)_(?:FIND_LINKS|(?:EXTRA_)?INDEX(?:_URL)?|DEFAULT_INDEX)[= ]")
 _WITH_OPS = re.compile(r"\bMMCV_WITH_OPS[= ][\"']?1")
 
 
@@ -145,30 +147,40 @@ def moving_base(project: Project) -> Iterator[Observation]:
 
 def _installs(text: Text, project: Project) -> Iterator[_Install]:
     known = project.tables.known["docker"]
-    force, architectures = known["force"], known["architectures"]
-    seen: list[str] = []
+    sets = (
+        re.compile(rf"\b{known['force']}[= ]+[\"']?1"),
+        re.compile(rf"\b{known['architectures']}[= ]"),
+        _WITH_OPS,
+        _PAGES,
+    )
+    # Which of them is set so far, and by ARG.
+    seen, by_argument = [False] * len(sets), [False] * len(sets)
     is_on_cpu, is_cloned = False, False
-    stages: dict[str, bool] = {}
+    stages: dict[str, tuple[bool, list[bool]]] = {}
+    stage = ""
     for start, _, whole in joined(text.lines):
         if whole.lstrip().startswith("#"):
             continue
         base = _STAGE.match(whole)
         if base is not None:
-            # What ENV sets ends with its stage.
-            seen = [line for line in seen if line.lstrip().upper().startswith("ARG")]
-            is_on_cpu = stages.get(base[1], not _GPU_BASE.search(base[1]) and bool(_CPU_BASE.search(base[1])))
-            stages[base[2] or ""] = is_on_cpu
+            stages[stage] = (is_on_cpu, seen)
+            is_foreign = not _GPU_BASE.search(base[1]) and bool(_CPU_BASE.search(base[1]))
+            # What ENV sets ends with its stage, but for the stages that begin with it.
+            is_on_cpu, seen = stages.get(base[1].lower(), (is_foreign, by_argument))
+            stage = (base[2] or "").lower()
             continue
-        before = "\n".join((*seen, whole))
-        has_cuda = bool(re.search(rf"\b{force}[= ]+[\"']?1", before))
-        has_architectures = bool(re.search(rf"\b{architectures}[= ]", before))
+        seen = [before or bool(one.search(whole)) for before, one in zip(seen, sets, strict=True)]
+        if whole.lstrip().upper().startswith("ARG"):
+            by_argument = [old or bool(one.search(whole)) for old, one in zip(by_argument, sets, strict=True)]
+        has_cuda, has_architectures, has_ops, has_pages = seen
         for command in _SEPARATOR.split(whole):
             is_cloned = is_cloned or _CLONED.search(command) is not None
             found = _installed(command, known["operators"], known["pages"], is_cloned=is_cloned)
             if found is not None:
                 name, is_build, has_page = found
+                has_page = has_page or has_pages
                 # Who forces CUDA means to compile.
-                is_build = is_build or (not has_page and (has_cuda or bool(_WITH_OPS.search(before))))
+                is_build = is_build or (not has_page and (has_cuda or has_ops))
                 number = _line(text, start, name)
                 clue = text.clue("", number, "")
                 yield _Install(
@@ -180,7 +192,6 @@ def _installs(text: Text, project: Project) -> Iterator[_Install]:
                     has_architectures,
                     is_on_cpu,
                 )
-        seen.append(whole)
 
 
 def _installed(
