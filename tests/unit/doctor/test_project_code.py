@@ -184,6 +184,8 @@ SCRIPT = (
         ),
         ("-", SCRIPT, "torchrun tools/train.py\n", [("MM822", "warning")]),
         ("-", SCRIPT.replace("'--local_rank'", "'--local_rank', '--local-rank'"), "", []),
+        ("-", SCRIPT + "p.add_argument('--local-rank', type=int)\n", "", []),
+        ("-", SCRIPT + "p.parse_known_args()\n", "", []),
         ("_", SCRIPT, "python -m torch.distributed.launch tools/train.py\n", []),
         ("_", SCRIPT.replace("_rank", "-rank"), "", [("MM822", "warning")]),
     ],

@@ -89,13 +89,16 @@ def old_rank(project: Project) -> Iterator[Observation]:
     launching = [
         (text, number) for text in project.scripts for number, line in _lines(text) if _LAUNCH.search(line)
     ]
+    other = "--local_rank" if passed == "--local-rank" else "--local-rank"
     for module in project.modules:
-        if "local" not in module.source:
+        # Who parses what is known alone passes over the rest.
+        if other not in module.source or "parse_known_args" in module.source:
             continue
-        for match in _ADDED.finditer(module.source):
-            names = _QUOTED.findall(match[1])
-            other = passed.replace("-rank", "_rank") if passed == "--local-rank" else "--local-rank"
-            if other not in names or passed in names:
+        added = [(match, _QUOTED.findall(match[1])) for match in _ADDED.finditer(module.source)]
+        if any(passed in names for _, names in added):
+            continue
+        for match, names in added:
+            if other not in names:
                 continue
             line = module.source.count("\n", 0, match.start()) + 1
             starts = [one for one in launching if _starts(one[0], one[1], module.text.path)]
