@@ -86,7 +86,7 @@ def doctor(
     findings = [finding for one in chosen for finding in _findings(one, partial(one.run, context))]
     findings = _but_for_what_is_closed(findings, context)
     if project is not None:
-        beside = replace(project, context=context)
+        beside = replace(project, context=context, kept={})
         of_project = _of_project(beside, select, ignore)
         findings += [found for one in of_project for found in _findings(one.check, partial(one.run, beside))]
         chosen += [one.check for one in of_project]

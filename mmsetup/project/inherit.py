@@ -106,7 +106,8 @@ class Configs:
         if held is None:
             return None
         values = merged({name: value for name, value in held.items() if not name.startswith("__")}, below)
-        return Config(self._shown(path), values, frozenset(files), tuple(missing), whole)
+        # Each once: where several bases share one, what that lacks would double with each level.
+        return Config(self._shown(path), values, frozenset(files), tuple(dict.fromkeys(missing)), whole)
 
     def _base(self, name: str, path: Path) -> Path | None:
         scoped = _SCOPED.fullmatch(name)

@@ -111,6 +111,13 @@ class Registry:
         )
 
     @cached_property
+    def by_lower_case(self) -> Mapping[str, str]:
+        """Give the names that something registers, by themselves in lower case: what may have been meant."""
+        own = {name for name, one in self.own.items() if one.is_registered}
+        names = own.union(*(names.registered for names in self.packages.values()), self.loops)
+        return {name.lower(): name for name in sorted(names)}
+
+    @cached_property
     def every(self) -> frozenset[str]:
         """Give all names that something installed defines or registers."""
         return self.loops.union(*(names.defined for names in self.packages.values()))
@@ -131,6 +138,12 @@ class Registry:
 
     def registers_for(self, name: str, scope: str) -> bool:
         """Tell whether a package registers a name with the registries of another one, its ``scope``."""
+        told: dict[tuple[str, str], bool] = self.project.kept.setdefault("registers for", {})
+        if (name, scope) not in told:
+            told[name, scope] = self._registers_for(name, scope)
+        return told[name, scope]
+
+    def _registers_for(self, name: str, scope: str) -> bool:
         taken = re.compile(rf"^\s*from {re.escape(scope)}[.\w]* import .*", re.MULTILINE)
         defined = re.compile(rf"^\s*class {re.escape(name)}\b", re.MULTILINE)
         for module, names in self.packages.items():

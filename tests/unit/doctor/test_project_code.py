@@ -160,6 +160,16 @@ def test_modules_of_custom_imports_must_be_somewhere(told, site, line, severity)
     assert [f.severity for f in diagnosis.findings if f.id == "MM803"] == ([severity] if severity else [])
 
 
+def test_a_package_that_many_lines_use_is_looked_for_once(told):
+    files = {
+        f"pkg/d{number // 50}/m{number}.py": "import mmdet\n" + "mmdet.x()\n" * 20 for number in range(2000)
+    }
+    started = time.monotonic()
+    finding = one(told(files, select=["MM803"]), "MM803")
+    assert "42000 place(s)" in finding.message
+    assert time.monotonic() - started < 8
+
+
 RUN = 'cmd_args.append(f"--local{}rank={{macros.local_rank}}")\n'
 SCRIPT = (
     "import argparse\np = argparse.ArgumentParser()\np.add_argument('--local_rank', type=int, default=0)\n"

@@ -1,10 +1,13 @@
 """What configurations name: types, own classes, bases, normalisation over processes, weights."""
 
+import string
 from dataclasses import replace
 
 import pytest
 from project_tree import CONFIG, examine, found, furnish, one, second_generation, write
 
+from mmsetup.doctor.diagnose import doctor
+from mmsetup.doctor.project import Project
 from mmsetup.probe.machine import Gpu
 
 
@@ -197,6 +200,30 @@ def test_bases_of_installed_packages(told_of_second):
     assert found(absent) == [("MM803", "error")]
     gone = told_of_second({"a.py": "_base_ = 'mmseg::_base_/gone.py'\nmodel = dict(type='EncoderDecoder')\n"})
     assert found(gone) == [("MM813", "warning")]
+
+
+def test_a_base_that_many_inherit_is_missed_once(told):
+    files = {f"c{level}.py": f"_base_ = ['c{level + 1}.py', 'c{level + 1}.py']\n" for level in range(18)}
+    finding = one(told(files | {"c18.py": "_base_ = 'gone.py'\n"}), "MM813")
+    assert finding.evidence == ("c18.py:1: gone.py",)
+
+
+def test_what_one_environment_told_is_not_kept_for_another(tmp_path, site, machine, catalog):
+    furnish(site)
+    project = Project(write(tmp_path / "project", {"a.py": CONFIG}), is_offline=True)
+    before = doctor(site.prefix, machine, catalog, project=project, select=["MM80", "MM81"])
+    second_generation(site)
+    after = doctor(site.prefix, machine, catalog, project=project, select=["MM80", "MM81"])
+    assert (found(before), found(after)) == ([], [("MM802", "error")])
+
+
+def test_of_many_strange_names_a_few_are_compared(told):
+    names = [f"FCNHead{end}" for end in string.ascii_letters] + [f"FCNHead{end}" for end in string.digits]
+    heads = "".join(f"a{name}=dict(type='{name}'), " for name in names)
+    diagnosis = told({"a.py": CONFIG.replace("decode_head=", f"{heads}decode_head=")}, select=["MM811"])
+    near = [finding for finding in diagnosis.findings if "nearest name is FCNHead" in finding.message]
+    assert len(near) == 30
+    assert len(diagnosis.findings) == len(names)
 
 
 def test_bases_in_a_circle_end(told):

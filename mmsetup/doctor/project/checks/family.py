@@ -49,7 +49,7 @@ def foreign_code(project: Project) -> Iterator[Observation]:
     """Observe names that the installed generation of a package does not have."""
     context = project.context
     assert context is not None  # noqa: S101 (needs_environment)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     names, tops = _names_of_others(project, context)
     for module in project.naming(tops):
         for use in _uses(module) if _may_use(module.source, names, tops) else ():
@@ -61,16 +61,14 @@ def foreign_code(project: Project) -> Iterator[Observation]:
             wanted = project.rules.generations[rule.family]
             if here is None or here == wanted or _is_there(context, rule.name):
                 continue
-            line = f"{module.at(use.line)}  ({rule.meaning})"
-            if line not in found.setdefault(top, []):
-                found[top].append(line)
+            found.setdefault(top, {})[f"{module.at(use.line)}  ({rule.meaning})"] = None
     for top, lines in found.items():
         owner = next((f"{one.name} {one.version}" for one in context.owners(top)), "")
         beside = owner or "mmengine is not installed: this is the generation before it"
         yield Observation(
             "error",
             f"{len(lines)} line(s) use what {top} has in another generation, here is {beside}",
-            shown(lines),
+            shown(list(lines)),
             _other_environment(project),
         )
 
@@ -123,9 +121,8 @@ def absent_packages(project: Project) -> Iterator[Observation]:
         top = module.partition(".")[0]
         if _is_here(project, context, module, top) or _is_foreign_name(project, top):
             continue
-        one = wanted.setdefault(top, _Wanted([], is_certain=False))
-        if text not in one.lines:
-            one.lines.append(text)
+        one = wanted.get(top, _Wanted({}, is_certain=False))
+        one.lines[text] = None
         wanted[top] = _Wanted(one.lines, one.is_certain or is_certain)
     for top, one in sorted(wanted.items()):
         family = context.family.name if context.family else ""
@@ -135,7 +132,7 @@ def absent_packages(project: Project) -> Iterator[Observation]:
         yield Observation(
             "error" if one.is_certain else "warning",
             f"{name if is_of_stack else top} is not installed, {len(one.lines)} place(s) need it",
-            shown(one.lines),
+            shown(list(one.lines)),
             f"{context.make_again} --with {top}"
             if top in project.rules.packages
             else f"add the folder that holds {top} to PYTHONPATH, or install it",
@@ -144,7 +141,7 @@ def absent_packages(project: Project) -> Iterator[Observation]:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    lines: list[str]
+    lines: dict[str, None]
     is_certain: bool
 
 

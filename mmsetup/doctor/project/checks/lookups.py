@@ -13,7 +13,7 @@ from mmsetup.doctor.project.checks.family import is_foreign
 from mmsetup.doctor.project.imported import Imports
 from mmsetup.doctor.project.model import project_check, shown
 from mmsetup.doctor.project.project import Project
-from mmsetup.doctor.project.registry import Own, Registry, registry_of
+from mmsetup.doctor.project.registry import Registry, registry_of
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Place, Value
 
@@ -21,6 +21,8 @@ __all__ = ["absent_bases", "unimported", "unregistered"]
 
 _CLOSE = 0.8
 _DEEPEST = 60
+# Each takes up to 0.1 s among the names of all packages; who misspells so many means something else.
+_MOST_COMPARED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +307,9 @@ def _reason(named: _Named, registry: Registry) -> tuple[Severity, str, str]:  # 
 
 
 def _nearest(name: str, registry: Registry) -> str:
-    own = {one for one, of in registry.own.items() if isinstance(of, Own) and of.is_registered}
-    names = own.union(*(names.registered for names in registry.packages.values()), registry.loops)
-    lower = {one.lower(): one for one in sorted(names)}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_CLOSE)
-    return lower[found[0]] if found else ""
+    asked: dict[str, str] = registry.project.kept.setdefault("nearest", {})
+    if name not in asked and len(asked) < _MOST_COMPARED:
+        lower = registry.by_lower_case
+        found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_CLOSE)
+        asked[name] = lower[found[0]] if found else ""
+    return asked.get(name, "")
