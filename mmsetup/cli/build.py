@@ -32,9 +32,7 @@ def command(
     ] = None,
     matrix: Annotated[
         Path | None,
-        typer.Option(
-            "--matrix", readable=False, help="Build each [[build]] of this TOML file.", metavar="FILE"
-        ),
+        typer.Option("--matrix", readable=False, help="Build each job of this TOML file.", metavar="FILE"),
     ] = None,
     local: Annotated[
         str | None,
