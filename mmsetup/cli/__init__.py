@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 
 from mmsetup import __version__
 from mmsetup.cli import build, catalog, doctor, explain, index, inspect, install, lock, plan, probe, smoke
+from mmsetup.cli.arguments import again
 from mmsetup.cli.output import told_streams
 from mmsetup.errors import (
     FULL,
@@ -101,19 +102,26 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="mmsetup", standalone_mode=False) or 0
     except typer.Abort as abort:
-        raise ConfirmationError("the question was not answered", remedy="mmsetup install --yes") from abort
+        raise ConfirmationError("the question was not answered", remedy=again("--yes")) from abort
     except TyperException as error:
-        message = getattr(error, "message", "") or str(error)
-        if not message:
+        if not str(error):
             # The help was asked for by giving no command, and has been shown.
             return RequestError.exit_code
-        raise RequestError(message, remedy="mmsetup --help") from error
+        raise _misused(error) from error
     if status == _INTERRUPTED:
         # typer turns an interrupt into this status and says nothing.
         raise KeyboardInterrupt
     return int(status)
+
+
+def _misused(error: TyperException) -> RequestError:
+    """Say which option or argument was wrong, and where the right ones are listed."""
+    # typer words a refusal by pydantic in pydantic's way.
+    message = error.format_message().replace(": Value error, ", ": ").rstrip(".")
+    command = getattr(getattr(error, "ctx", None), "command_path", "mmsetup")
+    return RequestError(message, remedy=f"{command} --help")
 
 
 def _translated(error: Exception) -> MmsetupError:

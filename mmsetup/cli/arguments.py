@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from mmsetup.settings import Settings
     from mmsetup.wishes import ProjectAnswer
 
-__all__ = ["Json", "Selectors", "Target", "wishes"]
+__all__ = ["Json", "Selectors", "Target", "again", "wishes"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,6 +35,11 @@ Target = Annotated[
 
 _PANEL = "What to choose"
 _MACHINE = "Another machine"
+
+
+def again(*more: str) -> str:
+    """Give the command line of this process with ``more`` behind it, to be pasted as a remedy."""
+    return shlex.join(["mmsetup", *sys.argv[1:], *more])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Json, Selectors, Target, wishes
+from mmsetup.cli.arguments import Json, Selectors, Target, again, wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +90,6 @@ def command(
 
 
 def _confirm(yes: bool, via: Way, pause: Callable[[], None], errors: Console) -> Callable[[str], None]:
-    words = "mmsetup install --via mim" if via is Way.MIM else "mmsetup install"
-
     def confirm(question: str) -> None:
         import sys
 
@@ -102,11 +100,13 @@ def _confirm(yes: bool, via: Way, pause: Callable[[], None], errors: Console) ->
         if yes:
             return
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfirmationError(f"{question} There is no terminal to ask on.", remedy=f"{words} --yes")
+            raise ConfirmationError(f"{question} There is no terminal to ask on.", remedy=again("--yes"))
         pause()
         if not Confirm.ask(question, console=errors, default=False):
             otherwise = (
-                "mmsetup install  # uv installs the same files" if via is Way.MIM else f"{words} --env DIR"
+                "mmsetup install  # uv installs the same files"
+                if via is Way.MIM
+                else "mmsetup install --env DIR"
             )
             raise ConfirmationError("not agreed to; nothing was changed", remedy=otherwise)
 

@@ -188,6 +188,38 @@ def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
     assert (told["error"], told["exit_code"]) == ("RequestError", 2)
 
 
+@pytest.mark.parametrize(
+    ("words", "told", "way"),
+    [
+        (["smoke", "--seed", "-1"], "--seed", "mmsetup smoke --help"),
+        (
+            ["install", "--via", "pip"],
+            "for '--via': 'pip' is not one of 'uv', 'mim'",
+            "mmsetup install --help",
+        ),
+        (["inspect"], "PATH", "mmsetup inspect --help"),
+        (["catalog", "shwo"], "Did you mean 'show'?", "mmsetup catalog --help"),
+        (["doctro"], "Did you mean 'doctor'?", "mmsetup --help"),
+    ],
+)
+def test_a_wrong_word_is_named_with_the_help_of_its_command(
+    tmp_path: Path, words: list[str], told: str, way: str
+) -> None:
+    done = mmsetup(*words, "--json", cwd=tmp_path)
+    refusal = json.loads(done.stdout)
+    assert (done.returncode, refusal["error"], refusal["remedy"]) == (2, "RequestError", way)
+    assert told in refusal["message"]
+
+
+def test_the_remedy_of_an_unanswered_question_is_the_same_command(tmp_path: Path) -> None:
+    folder = tmp_path / "made by hand"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    done = mmsetup("install", "--env", str(folder), "--family", "mmcv", cwd=tmp_path)
+    assert done.returncode == 12, done.stderr
+    assert f"mmsetup install --env '{folder}' --family mmcv --yes" in done.stderr
+    assert [place.name for place in tmp_path.iterdir()] == [folder.name]
+
+
 def test_no_command_at_all_shows_the_help(tmp_path: Path) -> None:
     done = mmsetup(cwd=tmp_path)
     assert "install" in done.stdout
