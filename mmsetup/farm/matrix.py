@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,8 @@ def _document(path: Path) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _refused(path, f"it cannot be read: {error.strerror}") from error
+        what = f"{path} cannot be read: {error.strerror}"
+        raise RequestError(what, remedy="mmsetup build --matrix FILE") from error
     except UnicodeDecodeError as error:
         raise _refused(path, f"it is no UTF-8 text (byte {error.start})") from error
     except (ValueError, RecursionError) as error:
@@ -183,5 +184,7 @@ def _document(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _refused(path: Path, what: str, faults: list[str] | None = None) -> RequestError:
-    return RequestError(f"{path}: {what}", evidence=faults or [what], remedy=f"edit {shlex.quote(str(path))}")
+def _refused(path: Path, what: str, faults: Sequence[str] = ()) -> RequestError:
+    # A single fault is the message already.
+    listed = faults if len(faults) > 1 else ()
+    return RequestError(f"{path}: {what}", evidence=listed, remedy=f"edit {shlex.quote(str(path))}")

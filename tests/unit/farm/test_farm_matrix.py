@@ -124,13 +124,15 @@ def test_every_fault_is_told_at_once(matrix):
     ],
 )
 def test_a_file_that_is_none(text, what, matrix):
-    with pytest.raises(RequestError, match=what):
+    with pytest.raises(RequestError, match=what) as caught:
         read_matrix(matrix(text))
+    assert caught.value.evidence == ()
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(RequestError, match="cannot be read: No such file"):
+    with pytest.raises(RequestError, match="cannot be read: No such file") as caught:
         read_matrix(tmp_path / "absent.toml")
+    assert caught.value.remedy == "mmsetup build --matrix FILE"
 
 
 def test_a_job_is_a_line_for_a_shell():
