@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 __all__ = ["Asserted", "Clue", "Evidence", "ProjectWish", "Text", "gathered"]
 
 _SHOWN = 200
+_HOST_CUT = re.compile(r"://(?:[^\s/@]*|[^\s/@]*:[^\s@]*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Text:
         inside = 0 < line <= len(self.lines)
         text = self.lines[line - 1].strip() if inside else ""
         number = self.numbers[line - 1] if self.numbers and inside else line
-        short = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+        # What is cut within the address of a host may be a password, and without its @ nobody can tell.
+        short = text if len(text) <= _SHOWN else _HOST_CUT.sub("://", text[: _SHOWN - 3]) + "..."
         return Clue(family, self.path, number, short, meaning, strong, names_family)
 
 
