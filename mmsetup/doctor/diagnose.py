@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -196,11 +197,13 @@ def _but_for_what_is_closed(findings: list[Finding], context: Context) -> list[F
     """Leave out what comes of files that this user may not read: to other checks they are gone or damaged."""
     if not any(one.id == unreadable.id for one in findings):
         return findings
-    closed = tuple(map(str, closed_paths(context)))
+    # Not torch/ in what is said of torchvision/.
+    ends = "|".join(re.escape(str(path)) for path in closed_paths(context))
+    closed = re.compile(rf"(?:{ends})(?![\w.-])")
     return [
         one
         for one in findings
-        if one.id == unreadable.id or not any(path in text for text in one.evidence for path in closed)
+        if one.id == unreadable.id or not any(closed.search(text) for text in one.evidence)
     ]
 
 

@@ -110,6 +110,13 @@ def test_code_that_is_closed_is_one_finding(site, run, closed):
     assert done.returncode == 1
 
 
+def test_what_only_begins_like_a_closed_path_is_told(site, run, closed):
+    site.change("mmsegmentation", "0.30.0", requires=["a-package-that-is-not-here"])
+    closed(site.packages / "mmseg")
+    document = json.loads(run("doctor", "--env", site.prefix, "--json", "--select", "MM107,MM111").stdout)
+    assert {one["id"] for one in document["findings"]} == {"MM107", "MM111"}
+
+
 def test_metadata_that_is_closed_is_a_warning(site, run, closed):
     folder = site.add("somebody", "1.0", {"somebody.py": ""})
     closed(folder / "METADATA")
