@@ -10,6 +10,7 @@ import pytest
 
 from mmsetup import errors
 from mmsetup.cli.output import CLOSED_PIPE
+from mmsetup.doctor.diagnose import every_check
 
 ROOT = Path(__file__).parents[2]
 # Spelled so that this file does not hold them itself.
@@ -65,3 +66,38 @@ def test_the_readme_lists_every_exit_code() -> None:
 def test_the_readme_lists_the_exit_codes_of_no_error() -> None:
     rows = re.findall(r"^\| (\d+) \| \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == ["0", str(CLOSED_PIPE)]
+
+
+CHECKS = {one.id: one for one in every_check()}
+# The end of a range is the id of no check: "MM201 to MM299".
+RANGE = re.compile(r"\bto `?MM\d99\b")
+
+
+def ids_in(text: str) -> set[str]:
+    return set(re.findall(r"\bMM\d{3}\b", RANGE.sub("", text)))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/doctor.md", "docs/causes.md"])
+def test_each_id_in_the_documents_is_that_of_a_check(name: str):
+    ids = ids_in((ROOT / name).read_text(encoding="utf-8"))
+    assert ids
+    assert ids <= CHECKS.keys()
+
+
+@pytest.mark.parametrize("one", CHECKS.values(), ids=CHECKS)
+def test_a_check_names_no_check_that_is_not_there(one):
+    assert ids_in(f"{one.title} {one.cause} {one.looks_at} {one.remedy}") <= CHECKS.keys()
+
+
+def test_the_readme_names_every_check():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = ids_in(text)
+    for first, last in re.findall(r"^\| MM(\d{3}) . MM(\d{3}) \|", text, re.MULTILINE):
+        named |= {f"MM{number}" for number in range(int(first), int(last) + 1)}
+    assert CHECKS.keys() - named == set()
+
+
+def test_each_test_in_the_table_of_causes_is_there():
+    named = set(re.findall(r"\btest_\w+", (ROOT / "docs" / "causes.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}

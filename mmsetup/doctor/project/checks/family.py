@@ -79,7 +79,7 @@ def foreign_code(project: Project) -> Iterator[Observation]:
     cause="mmengine reads train_dataloader, optim_wrapper and train_cfg where mmcv 1.x reads data, "
     "optimizer and runner; neither reads what is meant for the other.",
     looks_at="The keys and types in each configuration against the installed generation. One that holds keys "
-    "of both is left to MM804.",
+    "of both is no finding: a runner passes over keys that it does not read.",
     remedy="Install the family that the configuration was written for, or rewrite it.",
     seen_in=("open-mmlab/mmcv#2762", "OpenGVLab/InternImage#206"),
     needs_environment=True,
