@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "as_document",
     "explanations",
+    "harmless",
     "show_check",
     "show_checks",
     "show_diagnosis",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+# Control characters, but for tabulators and ends of lines.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ISSUES = "https://github.com/{}/issues/{}"
 
 
@@ -69,13 +73,18 @@ def show_finding(finding: Finding, console: Console) -> None:
     """Print a finding, what it was found by, and what mends it."""
     console.print(_head(finding), soft_wrap=not console.is_terminal)
     for line in finding.evidence:
-        console.print(Text(f"  found  {line}", "dim"), soft_wrap=True)
-    console.print(Text.assemble(("  mend   ", "green"), finding.remedy), soft_wrap=True)
+        console.print(Text(f"  found  {harmless(line)}", "dim"), soft_wrap=True)
+    console.print(Text.assemble(("  mend   ", "green"), harmless(finding.remedy)), soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """Give a text without what steers a terminal: lines of code and names of files may hold anything."""
+    return _STEERING.sub("?", text)
 
 
 def _head(finding: Finding) -> Text:
     words = (f"{finding.severity} {finding.id}", _COLOURS[finding.severity])
-    return Text.assemble(words, f"  {finding.message}")
+    return Text.assemble(words, f"  {harmless(finding.message)}")
 
 
 def _fitting(diagnosis: Diagnosis, console: Console) -> int:

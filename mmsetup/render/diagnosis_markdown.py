@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mmsetup import __version__
 from mmsetup.doctor.model import Diagnosis, Finding
 from mmsetup.probe.machine import Machine
+from mmsetup.render.diagnosis import harmless
 from mmsetup.render.scrub import Scrubber
 
 __all__ = ["markdown"]
@@ -31,11 +32,11 @@ def _finding(finding: Finding, scrubber: Scrubber) -> Iterator[str]:
     yield "<details>"
     yield f"<summary>{_html(head)}</summary>"
     yield ""
-    yield from _block([scrubber.clean(line) for line in finding.evidence])
+    yield from _block([harmless(scrubber.clean(line)) for line in finding.evidence])
     yield ""
     yield "To mend it:"
     yield ""
-    yield from _block([scrubber.clean(finding.remedy)])
+    yield from _block([harmless(scrubber.clean(finding.remedy))])
     yield ""
     yield "</details>"
     yield ""
@@ -88,7 +89,7 @@ def _block(lines: Sequence[str]) -> Iterator[str]:
 
 def _text(text: str, scrubber: Scrubber) -> str:
     # A zero width space behind @ keeps trackers from telling a person of that name.
-    escaped = _SPECIAL.sub(r"\\\1", " ".join(scrubber.clean(text).split()))
+    escaped = _SPECIAL.sub(r"\\\1", " ".join(harmless(scrubber.clean(text)).split()))
     return escaped.replace("@", "@\N{ZERO WIDTH SPACE}")
 
 

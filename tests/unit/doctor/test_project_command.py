@@ -197,6 +197,17 @@ def test_other_forms_of_the_report(command, tmp_path):
     assert any(name.startswith("MM861 ") for name in names)
 
 
+@pytest.mark.parametrize("form", ["--strict", "--markdown"])
+def test_nothing_in_a_project_steers_a_terminal(command, tmp_path, form):
+    line = "FROM pytorch/pytorch:latest \x1b]0;title\x07\x1b[2J\x9b31m"
+    config = "model = dict(type='X', pretrained='\x1b[2Ja.pth')\n"
+    folder = write(tmp_path / "p", {"Dockerfile": line, "a.py": config})
+    done = command("doctor", "--project", folder, form)
+    assert "MM863" in done.stdout
+    assert "MM852" in done.stdout
+    assert [one for one in done.stdout if not one.isprintable() and one not in "\n\N{ZERO WIDTH SPACE}"] == []
+
+
 def test_nothing_of_the_project_is_run(command, tmp_path, site):
     furnish(site)
     trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
