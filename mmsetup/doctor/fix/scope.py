@@ -66,10 +66,14 @@ def _refuse_what_others_put_in(environment: Environment) -> None:
     ]
     for folder in (*own, *inside):
         if not os.access(folder, os.W_OK | os.X_OK):
-            prefix = environment.prefix
+            prefix = shlex.quote(str(environment.prefix))
+            owner_id = folder.stat().st_uid
+            is_of_others = hasattr(os, "geteuid") and owner_id != os.geteuid()
             raise TargetError(
-                f"{folder} belongs to user {folder.stat().st_uid}, and this user may not write to it",
-                remedy=f"sudo chown -R --reference={shlex.quote(str(prefix))} {shlex.quote(str(prefix))}",
+                f"{folder} belongs to user {owner_id}, and this user may not write to it",
+                remedy=f"sudo chown -R --reference={prefix} {prefix}"
+                if is_of_others
+                else f"chmod -R u+rwX {prefix}",
             )
 
 

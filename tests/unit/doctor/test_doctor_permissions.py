@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -158,11 +159,24 @@ def test_what_sudo_pip_left_behind_is_not_half_mended(site, run, closed):
     """Root's folders could be exchanged as a part of the environment, and the old one never removed."""
     site.add("mmsegmentation-addon", "1.0", {"addon/__init__.py": ""}, requires=["numpy>=99"])
     closed(site.packages / "addon", 0o500)
+    remedy = f"chmod -R u+rwX {site.prefix}"
+    if os.geteuid() == 0:
+        os.chown(site.packages / "addon", pwd.getpwnam("nobody").pw_uid, -1)
+        remedy = f"sudo chown -R --reference={site.prefix} {site.prefix}"
     done = run("doctor", "--env", site.prefix, "--fix", "--yes")
     assert done.returncode == 7, done.stderr
     assert "this user may not write to it" in done.stderr
-    assert f"chown -R --reference={site.prefix} {site.prefix}" in done.stderr
+    assert remedy in done.stderr
     assert list(site.prefix.parent.glob(f"{site.prefix.name}.mmsetup*")) == []
+
+
+def test_what_is_ones_own_and_cannot_be_written_needs_no_other_user(site, run, closed):
+    site.add("mmsegmentation-addon", "1.0", {"addon/__init__.py": ""}, requires=["numpy>=99"])
+    closed(site.packages / "addon", 0o500)
+    done = run("doctor", "--env", site.prefix, "--fix", "--yes")
+    assert done.returncode == 7, done.stderr
+    assert f"chmod -R u+rwX {site.prefix}" in done.stderr
+    assert "chown" not in done.stderr
 
 
 def test_a_file_of_a_project_that_may_not_be_read(run, closed, tmp_path):
