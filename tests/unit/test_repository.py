@@ -97,6 +97,12 @@ def test_the_readme_names_every_check():
     assert CHECKS.keys() - named == set()
 
 
+def test_what_runs_on_request_has_a_row_in_the_document_of_the_doctor():
+    """The checks of --deep, --project and --fleet; all others are told by the README in groups."""
+    rows = re.findall(r"^\| `(MM\d{3})` \|", (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(rows) == [number for number in sorted(CHECKS) if number >= "MM7"]
+
+
 def test_each_test_in_the_table_of_causes_is_there():
     named = set(re.findall(r"\btest_\w+", (ROOT / "docs" / "causes.md").read_text(encoding="utf-8")))
     assert named
