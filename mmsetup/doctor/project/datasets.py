@@ -187,18 +187,22 @@ def files_below(folder: Path) -> Files:
     return Files(tuple(found), is_whole=not closed)
 
 
-def _leaves(value: Value | None, depth: int = 0) -> Iterator[Value]:
-    if value is None or depth > _DEEPEST:
-        return
-    if value.elements:
-        for one in value.elements:
-            yield from _leaves(one, depth + 1)
-        return
-    inner = value.fields.get("dataset") or value.fields.get("datasets")
-    if inner is not None:
-        yield from _leaves(inner, depth + 1)
-    elif value.fields:
-        yield value
+def _leaves(value: Value | None) -> Iterator[Value]:
+    """Give the data sets that nothing wraps; one that is repeated is given once."""
+    waiting = [(value, 0)] if value is not None else []
+    seen: set[int] = set()
+    while waiting:
+        found, depth = waiting.pop()
+        if depth > _DEEPEST or id(found) in seen:
+            continue
+        seen.add(id(found))
+        inner = found.fields.get("dataset") or found.fields.get("datasets")
+        if found.elements:
+            waiting.extend((one, depth + 1) for one in reversed(found.elements))
+        elif inner is not None:
+            waiting.append((inner, depth + 1))
+        elif found.fields:
+            yield found
 
 
 def _task(value: Value, config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 import zlib
 
 import pytest
@@ -168,6 +169,14 @@ def test_own_data_sets_are_read(told):
     own = "@DATASETS.register_module()\nclass Mine(CustomDataset):\n    CLASSES = ('a', 'b')\nif __name__ == '__main__':\n    pass\n"
     diagnosis = told({"a.py": PLAIN.replace("'Leaves'", "'Mine'"), "mine.py": own}, ignore=["MM841"])
     assert "mine.py:2" in one(diagnosis, "MM844").evidence[0]
+
+
+def test_a_data_set_that_is_repeated_is_looked_at_once(told):
+    wrapped = "whole = data['train']\n" + "whole = dict(datasets=[whole] * 9000)\n" * 3
+    started = time.monotonic()
+    diagnosis = told({"a.py": PLAIN + wrapped + "data['train'] = whole\n"})
+    assert found(diagnosis) == [("MM841", "warning")]
+    assert time.monotonic() - started < 5
 
 
 def test_wrapped_data_sets_are_found(told):
