@@ -99,7 +99,8 @@ def test_the_readme_names_every_check():
 
 def test_what_runs_on_request_has_a_row_in_the_document_of_the_doctor():
     """The checks of --deep, --project and --fleet; all others are told by the README in groups."""
-    rows = re.findall(r"^\| `(MM\d{3})` \|", (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8"), re.M)
+    text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(MM\d{3})` \|", text, re.MULTILINE)
     assert sorted(rows) == [number for number in sorted(CHECKS) if number >= "MM7"]
 
 
