@@ -336,7 +336,7 @@ def _where(env: Path | None, python: Path | None) -> Path:
 
 
 def _project(path: Path, *, offline: bool) -> Project:
-    """Give the project to examine; the settings of its folder may say that there is no network."""
+    """Give the project to examine; the table of the current folder may say that there is no network."""
     from mmsetup.doctor.project import Project
     from mmsetup.settings import settings
 
