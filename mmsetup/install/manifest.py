@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -19,7 +20,14 @@ from mmsetup.paths import manifest_folder
 from mmsetup.plan import Request
 from mmsetup.probe.machine import Machine
 
-__all__ = ["Manifest", "fingerprint", "missing_packages", "read_manifest", "write_manifest"]
+__all__ = [
+    "Manifest",
+    "fingerprint",
+    "missing_files",
+    "missing_packages",
+    "read_manifest",
+    "write_manifest",
+]
 
 _SCHEMA = "mmsetup.manifest/1"
 
@@ -125,3 +133,23 @@ def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[st
             if not is_version(present.get(name, ""), version)
         ),
     )
+
+
+def missing_files(environment: Path) -> tuple[str, ...]:
+    """Give the files that its distributions recorded with a hash and that are gone: a package in name alone.
+
+    What has no hash, such as compiled bytecode, may come and go. A record that cannot be read is one of them.
+    """
+    gone: list[str] = []
+    # lib64 is often lib by another name.
+    sites = {folder.resolve() for folder in environment.glob("lib*/python3*/site-packages")}
+    for record in sorted(one for folder in sites for one in folder.glob("*.dist-info/RECORD")):
+        site = str(record.parents[1])
+        try:
+            with record.open(encoding="utf-8", newline="") as lines:
+                rows = [row for row in csv.reader(lines) if len(row) > 1 and row[1]]
+        except (OSError, ValueError, csv.Error):
+            gone.append(str(record))
+            continue
+        gone += [row[0] for row in rows if not os.path.lexists(os.path.join(site, row[0]))]  # noqa: PTH118
+    return tuple(gone)

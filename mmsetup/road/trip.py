@@ -19,7 +19,7 @@ from mmsetup.errors import CheckFailedError, NoPlanError, RequestError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.changes import Limit
-from mmsetup.install.manifest import fingerprint, missing_packages, write_manifest
+from mmsetup.install.manifest import fingerprint, missing_files, missing_packages, write_manifest
 from mmsetup.install.openmim import Company, company, digest, installs
 from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
@@ -101,6 +101,7 @@ class _Trip:
         if manifest is None or manifest.fingerprint != mark:
             return None
         drift = missing_packages(target.path, manifest.everything)
+        drift += tuple(f"{name} is gone" for name in missing_files(target.path))
         for line in drift[:5]:
             self._progress.note(f"changed since it was installed: {line}")
         return None if drift else manifest

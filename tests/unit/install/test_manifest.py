@@ -12,6 +12,7 @@ from mmsetup.cli.arguments import Selectors
 from mmsetup.install.manifest import (
     Manifest,
     fingerprint,
+    missing_files,
     missing_packages,
     read_manifest,
     write_manifest,
@@ -127,6 +128,26 @@ def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp
     (tmp_path / "away").write_text("")
     assert missing_packages(tmp_path, {"foo-bar": "1.0"}) == ()
     assert missing_packages(tmp_path, {"foo-bar": "1.1"}) != ()
+
+
+def test_a_recorded_file_that_is_gone_is_noticed(tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.10" / "site-packages"
+    record = site / "mmcv_full-1.7.2.dist-info" / "RECORD"
+    record.parent.mkdir(parents=True)
+    record.write_text(
+        "mmcv/_ext.so,sha256=abc,3\n"
+        '"mmcv/with, comma.py",sha256=abc,3\n'
+        "mmcv/__pycache__/ops.pyc,,\n"
+        "mmcv_full-1.7.2.dist-info/RECORD,,\n"
+    )
+    (site / "mmcv").mkdir()
+    (tmp_path / "lib64").symlink_to("lib")
+    (site / "mmcv" / "with, comma.py").write_text("")
+    assert missing_files(tmp_path) == ("mmcv/_ext.so",)
+    (site / "mmcv" / "_ext.so").write_text("")
+    assert missing_files(tmp_path) == ()
+    record.write_bytes(b"\xff")
+    assert missing_files(tmp_path) == (str(record),)
 
 
 def test_a_wheel_that_names_its_torch_is_the_version_of_the_lock(tmp_path: Path) -> None:
