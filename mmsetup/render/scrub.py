@@ -39,6 +39,11 @@ _VARIABLE = re.compile(
     re.IGNORECASE,
 )
 _OPTION = re.compile(rf"(?P<name>(?<!\w)--?[\w-]*{_PRIVATE}[\w-]*\s+)(?P<value>[^\s-]\S*)", re.IGNORECASE)
+# curl's -u USER:PASSWORD (not the numbers of docker's), and a line of ~/.netrc, in commands of Dockerfiles.
+_LOGIN = re.compile(
+    r"(?P<name>(?<![\w-])(?:-u|--user|--proxy-user)(?:\s*=\s*|\s*)[\"']?)(?!\d+:\d+\b)[^\s:'\"=]+:[^\s'\"]+"
+)
+_NETRC = re.compile(r"(?P<name>\blogin\s+)\S+\s+password\s+[^\s'\"]+")
 _AUTHORIZATION = re.compile(
     r"(?P<name>\bbearer\s+|\bauthorization\s*[:=]\s*(?:\w+\s+)?)[^\s'\"]+", re.IGNORECASE
 )
@@ -71,6 +76,8 @@ class Scrubber:
         text = _AUTHORIZATION.sub(rf"\g<name>{_HIDDEN}", text)
         text = _VARIABLE.sub(rf"\g<name>{_HIDDEN}", text)
         text = _OPTION.sub(rf"\g<name>{_HIDDEN}", text)
+        text = _LOGIN.sub(rf"\g<name>{_HIDDEN}", text)
+        text = _NETRC.sub(rf"\g<name>{_HIDDEN}", text)
         text = _TOKENS.sub(_HIDDEN, text)
         for home in _longest_first(self.homes):
             text = re.sub(rf"(?<![\w.~-]){re.escape(home.rstrip('/'))}(?![\w.-])", "~", text)
