@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,14 +114,16 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_a_good_environment_answers_everything_and_is_left_as_it_was(stack_environment, tmp_path):
     (tmp_path / "here").mkdir()
-    (tmp_path / "temporary").mkdir()
     before = files(stack_environment)
     command = [sys.executable, "-m", "mmsetup", "doctor", "--deep", "--env", str(stack_environment), "--json"]
-    variables = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path / "here", env=variables
-    )
-    assert done.returncode == 0, done.stderr
+    # Not in tmp_path, whose name can be too long for the sockets of workers.
+    with tempfile.TemporaryDirectory() as temporary:
+        variables = {**os.environ, "TMPDIR": temporary}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path / "here", env=variables
+        )
+        assert list(Path(temporary).iterdir()) == []
+    assert done.returncode == 0, done.stdout
     document = json.loads(done.stdout)
     # What else there may be is of the machine, such as the wheels in its caches.
     assert [one for one in document["findings"] if one["id"].startswith("MM7")] == []
@@ -129,7 +132,19 @@ def test_a_good_environment_answers_everything_and_is_left_as_it_was(stack_envir
     )
     assert files(stack_environment) == before
     assert list((tmp_path / "here").iterdir()) == []
-    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_whose_name_is_too_long(stack_environment, asked, tmp_path, monkeypatch):
+    place = tmp_path / ("long" * 25)
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    diagnosis = asked(stack_environment, seconds=30, TMPDIR=str(place))
+    assert errors(diagnosis) == ["MM725"]
+    found = only(diagnosis, "MM725")
+    # The workers cannot hand over what they made, and who waits for it waits for ever.
+    assert any("AF_UNIX path too long" in line for line in found.evidence)
+    assert found.remedy.startswith("TMPDIR=/tmp")
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", EXTENSIONS)
