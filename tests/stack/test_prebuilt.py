@@ -437,7 +437,7 @@ def test_without_a_build_a_silent_index_is_named(go: Callable, silent: str) -> N
     done = go("plan", "--no-build", mirror=silent)
     assert done.code == 3
     assert f"{silent.removeprefix('http://')} did not answer" in done.err
-    assert done.err.rstrip().endswith(f"mmsetup plan --mirror openmmlab={silent}")
+    assert done.err.rstrip().endswith(f"mmsetup plan --build --mirror openmmlab={silent}")
 
 
 def _toml(path: Path) -> dict:
