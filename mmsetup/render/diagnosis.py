@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.padding import Padding
 from rich.text import Text
 
@@ -43,19 +44,8 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
 
     On a terminal what does not fit on one screen is told without evidence, the least important first.
     """
-    stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
-    if diagnosis.python:
-        told = f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}"
-        beside = f"; beside it the project {diagnosis.project}" if diagnosis.project else ""
-    else:
-        told, beside = f"the project {diagnosis.project}", ", without an environment"
-    console.print(Text(f"{told}{beside}", "bold"), soft_wrap=True)
-    for part in diagnosis.parts:
-        if part.patches:
-            words = f"{part.name} is patched: {', '.join(part.patches)}"
-            console.print(Text(words, "dim"), soft_wrap=True)
-    for override in diagnosis.overrides:
-        console.print(Text(f"pretended: {override}", "dim"), soft_wrap=True)
+    for number, line in enumerate(_preamble(diagnosis)):
+        console.print(Text(line, "dim" if number else "bold"), soft_wrap=True)
     full = _fitting(diagnosis, console)
     for finding in diagnosis.findings[:full]:
         console.print()
@@ -64,9 +54,23 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
         console.print()
         for finding in rest:
             console.print(_head(finding), overflow="ellipsis", no_wrap=True)
-        console.print(Text("  mmsetup doctor | less  # tells of these, too, what was found", "dim"))
+        console.print(Text("  the same command with | less tells of these, too, what was found", "dim"))
     console.print()
     console.print(Text(f"{summary(diagnosis)} ({len(diagnosis.checked)} checks)", "bold"), soft_wrap=True)
+
+
+def _preamble(diagnosis: Diagnosis) -> list[str]:
+    """Give what was looked at, then what of it is patched, and which hardware is pretended."""
+    stack = ", ".join(f"{part.name} {part.version}" for part in diagnosis.parts) or "no stack"
+    if diagnosis.python:
+        told = f"{_short(diagnosis)}: Python {diagnosis.python}, {stack}"
+        beside = f"; beside it the project {diagnosis.project}" if diagnosis.project else ""
+    else:
+        told, beside = f"the project {diagnosis.project}", ", without an environment"
+    patched = [
+        f"{part.name} is patched: {', '.join(part.patches)}" for part in diagnosis.parts if part.patches
+    ]
+    return [f"{told}{beside}", *patched, *(f"pretended: {override}" for override in diagnosis.overrides)]
 
 
 def show_finding(finding: Finding, console: Console) -> None:
@@ -92,16 +96,25 @@ def _fitting(diagnosis: Diagnosis, console: Console) -> int:
     count = len(diagnosis.findings)
     if not console.is_terminal:
         return count
-    # The head, what is patched or pretended, an empty line, the sum, and the prompt.
-    used = 4 + sum(1 for part in diagnosis.parts if part.patches) + len(diagnosis.overrides)
+    width = console.size.width
+    # The head, what is patched or pretended, an empty line, the sum, and the prompt; below an unhealthy one
+    # stand the error and what to try.
+    used = sum(_rows(line, width) for line in _preamble(diagnosis)) + 3 + (0 if diagnosis.is_healthy else 2)
     fitting = 0
     for number, finding in enumerate(diagnosis.findings, start=1):
-        used += 3 + len(finding.evidence)
+        quoted = (*finding.evidence, finding.remedy)
+        used += 1 + len(_head(finding).wrap(console, width))
+        used += sum(_rows(f"{'found':9}{harmless(line)}", width) for line in quoted)
         # Those without evidence have an empty line above them and a hint below.
         beside = count - number + 2 if number < count else 0
         if used + beside <= console.size.height:
             fitting = number
     return max(fitting, 1)
+
+
+def _rows(line: str, width: int) -> int:
+    """Give how many rows of a terminal a line takes that nothing wraps but the terminal."""
+    return max(1, -(-cell_len(line) // width))
 
 
 def summary(diagnosis: Diagnosis) -> str:

@@ -1,6 +1,8 @@
 """The report for people: the worst first, and one screen on a terminal."""
 
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,17 @@ def test_what_does_not_fit_is_told_without_evidence(height, count):
     assert len(lines) < height
     assert all(any(f"message {number}" in line for line in lines) for number in range(count))
     assert sum("seen" in line for line in lines) >= 4
+
+
+@pytest.mark.parametrize("height", [24, 40])
+def test_a_line_longer_than_the_terminal_counts_as_the_rows_it_takes(height):
+    told = diagnosis(8)
+    long = tuple(replace(one, evidence=("seen " + "x" * 180,) * 2) for one in told.findings)
+    lines = shown(replace(told, findings=long), height=height)
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    # Below stand the error and what to try.
+    assert sum(-(-len(line) // 80) or 1 for line in plain) + 2 < height
+    assert any("seen" in line for line in lines)
 
 
 def test_what_fits_is_told_in_full():
