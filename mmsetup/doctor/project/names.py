@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,10 +28,14 @@ _MOST_FILES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """``registered`` are those that a registry is told of, ``own`` the classes and functions."""
+    """``registered`` are those that a registry is told of, ``own`` the classes and functions.
+
+    ``is_whole``: there is nothing that this user may not read.
+    """
 
     registered: frozenset[str]
     own: frozenset[str]
+    is_whole: bool = True
 
     @property
     def defined(self) -> frozenset[str]:
@@ -58,24 +63,28 @@ def names_in(folder: Path) -> Names:
     """Read the names in a package; files that cannot be read have none."""
     registered: set[str] = set()
     defined: set[str] = set()
-    for source in _sources(folder):
+    closed: list[OSError] = []
+    for source in _sources(folder, closed):
         found = names_of_text(source)
         registered |= found.registered
         defined |= found.own
-    return Names(frozenset(registered), frozenset(defined))
+    is_whole = not any(isinstance(error, PermissionError) for error in closed)
+    return Names(frozenset(registered), frozenset(defined), is_whole)
 
 
-def _sources(folder: Path) -> Iterator[str]:
+def _sources(folder: Path, closed: list[OSError]) -> Iterator[str]:
     seen = 0
-    for path in folder.rglob("*.py"):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith(".") or part == "site-packages" for part in inside):
-            continue
-        seen += 1
-        if seen > _MOST_FILES:
-            return
-        try:
-            if path.stat().st_size <= _LARGEST:
-                yield path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
+    for place, folders, files in os.walk(folder, onerror=closed.append):
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one != "site-packages")
+        for name in sorted(files):
+            if name.startswith(".") or not name.endswith(".py"):
+                continue
+            seen += 1
+            if seen > _MOST_FILES:
+                return
+            path = Path(place, name)
+            try:
+                if path.stat().st_size <= _LARGEST:
+                    yield path.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                closed.append(error)

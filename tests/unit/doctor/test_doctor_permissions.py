@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from project_tree import CONFIG, write
+from project_tree import CONFIG, furnish, write
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 _RIGHTS = "-dac_override,-dac_read_search,-fowner"
@@ -153,6 +153,17 @@ def test_a_report_that_cannot_be_written_leaves_nothing(site, run, closed, tmp_p
     assert done.returncode == 7
     assert "cannot write to" in done.stderr
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["mmseg", "mmseg/models", "mmseg/models/__init__.py", "mmcv", "mmcv/runner"])
+def test_a_project_is_not_blamed_for_packages_that_are_closed(site, run, closed, tmp_path, part):
+    furnish(site)
+    write(tmp_path, {"p/c.py": CONFIG, "p/t.py": "import mmseg.models\nimport mmcv.runner\n"})
+    closed(site.packages / part)
+    words = ("--project", "p", "--env", site.prefix, "--select", "MM107,MM8", "--ignore", "MM821")
+    done = run("doctor", *words, "--offline", "--json")
+    errors = [one["id"] for one in json.loads(done.stdout)["findings"] if one["severity"] == "error"]
+    assert errors == ["MM107"]
 
 
 def test_what_sudo_pip_left_behind_is_not_half_mended(site, run, closed):

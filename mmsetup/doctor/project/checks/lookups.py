@@ -56,6 +56,9 @@ class _Named:
 def unregistered(project: Project) -> Iterator[Observation]:
     """Observe names that are in no registry, each once, with the reason."""
     registry = registry_of(project)
+    if not all(names.is_whole for names in registry.packages.values()):
+        # What is in a file that this user may not read is not known: MM107.
+        return
     found: dict[tuple[str, str], list[_Named]] = defaultdict(list)
     closed: dict[str, list[_Named]] = defaultdict(list)
     for config, named in _judged(project, registry):
