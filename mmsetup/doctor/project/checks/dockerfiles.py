@@ -90,7 +90,8 @@ def without_cuda(project: Project) -> Iterator[Observation]:
     cause="The package index has mmcv and mmcv-full as source alone: without -f and the page of the torch "
     "in the image every build compiles for half an hour, or leaves mmcv without operators.",
     looks_at="pip install of mmcv, mmcv-full and onedl-mmcv in Dockerfiles without -f, --find-links or an "
-    "index, and without FORCE_CUDA or MMCV_WITH_OPS, which say that a build is meant.",
+    "index (nor PIP_FIND_LINKS and the like), and without FORCE_CUDA or MMCV_WITH_OPS, which say that a "
+    "build is meant.",
     remedy="Add -f with the page for the torch and CUDA of the image, or install mmsetup's lockfile.",
     seen_in=("open-mmlab/mmcv#2059", "open-mmlab/mmcv#1386"),
 )
