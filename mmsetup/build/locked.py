@@ -24,7 +24,7 @@ from mmsetup.plan import Plan
 from mmsetup.probe.machine import Interpreter, Machine
 from mmsetup.progress import Progress
 
-__all__ = ["build_locked", "preflight", "recipe_of"]
+__all__ = ["build_locked", "is_kept", "preflight", "recipe_of"]
 
 
 def preflight(source: Plan | Lock, interpreter: Interpreter, machine: Machine, catalog: Catalog) -> Toolchain:
@@ -74,6 +74,22 @@ def build_locked(
     return build(
         recipe, sdist=sdist, toolchain=toolchain, progress=progress, core_seconds=usual, offline=offline
     )
+
+
+def is_kept(
+    lock: Lock, interpreter: Interpreter, machine: Machine, catalog: Catalog, *, local: str | None = None
+) -> bool:
+    """Tell whether the wheel that :func:`build_locked` would give is in the cache.
+
+    Raises:
+        LockError, RequestError, ToolchainError, DiskSpaceError: as :func:`build_locked`.
+    """
+    if lock.build is None:
+        return False
+    toolchain = preflight(lock, interpreter, machine, catalog)
+    patches = locked_patches(lock, lock.build.name, catalog)
+    recipe = recipe_of(lock, lock.build, interpreter, machine, toolchain, patches=patches, local=local)
+    return find(key(recipe)) is not None
 
 
 def recipe_of(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mmsetup.binary.architectures import runs_on
 from mmsetup.build import BuiltWheel
-from mmsetup.build.locked import build_locked, preflight
+from mmsetup.build.locked import build_locked, is_kept, preflight
 from mmsetup.catalog import Catalog
-from mmsetup.errors import LockError, MmsetupError, NoPlanError, RequestError
+from mmsetup.errors import LockError, MmsetupError, NetworkError, NoPlanError, RequestError
 from mmsetup.files import copy, refuse_unwritable
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.lock import Lock, lock
 from mmsetup.plan import Plan, Request, planned
-from mmsetup.probe.machine import Machine
+from mmsetup.probe.machine import Interpreter, Machine
 from mmsetup.progress import Progress
 
 __all__ = ["told", "wheel_for"]
@@ -64,7 +65,7 @@ def wheel_for(
         interpreter = chosen_interpreter(made)
         preflight(made, interpreter, machine, catalog)
         progress.stage("Pinning every file")
-        locked = lock(made, family_of(catalog, made.family), name="default", offline=request.offline)
+        locked = _locked(made, interpreter, machine, catalog, offline=request.offline, local=local)
     progress.stage("Building the compiled ops")
     built = build_locked(
         locked, interpreter, machine, catalog, progress=progress, offline=request.offline, local=local
@@ -74,6 +75,25 @@ def wheel_for(
         return built
     copy(built.path, output / built.path.name)
     return replace(built, path=output / built.path.name)
+
+
+def _locked(
+    made: Plan,
+    interpreter: Interpreter,
+    machine: Machine,
+    catalog: Catalog,
+    *,
+    offline: bool,
+    local: str | None,
+) -> Lock:
+    """Pin a plan by what uv knows where that leads to a wheel that is there, else by the index."""
+    family = family_of(catalog, made.family)
+    if not offline:
+        with contextlib.suppress(LockError, NetworkError):
+            known = lock(made, family, name="default", offline=True)
+            if is_kept(known, interpreter, machine, catalog, local=local):
+                return known
+    return lock(made, family, name="default", offline=offline)
 
 
 def _refuse_other_gpus(locked: Lock, machine: Machine) -> None:

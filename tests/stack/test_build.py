@@ -302,6 +302,17 @@ def test_a_build_that_is_ended_leaves_nothing_behind(tiny, toolchain, tmp_path, 
     assert list(builds.iterdir()) == []
 
 
+def test_a_wheel_that_is_there_is_given_without_asking_the_index(mmsetup, ops_wheel, tmp_path):
+    nobody = "http://127.0.0.1:1"
+    closed = {"HTTPS_PROXY": nobody, "HTTP_PROXY": nobody, "ALL_PROXY": nobody, "UV_HTTP_RETRIES": "0"}
+    done = mmsetup("build", "mmcv-full==1.7.2", cwd=tmp_path, **closed)
+    assert done.code == 0, done.err
+    assert Path(done.out.strip()) == ops_wheel
+    # Where one has to be built, the index is asked and does not answer.
+    done = mmsetup("build", "mmcv-full==1.7.2", cwd=tmp_path, **closed, MMSETUP_CACHE_DIR=str(tmp_path))
+    assert done.code == 4, done.err
+
+
 def test_the_real_wheel_is_small_and_whole(ops_wheel):
     facts = wheel.inspect(ops_wheel, expect=wheel.Expected("mmcv-full", "1.7.2"))
     assert facts.has_ops
