@@ -85,6 +85,9 @@ def options(
 def main() -> None:
     """Run the command line and end with the documented exit code."""
     signal.signal(signal.SIGTERM, _interrupted)
+    # A terminal that is closed clears up as well; under nohup it does not end the run.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupted)
     told_streams()
     try:
         status = _run()

@@ -26,6 +26,7 @@ __all__ = ["merge"]
 
 Item = TypeVar("Item")
 Resolver = Callable[[Context, Sequence[str], Sequence[str], Sequence[str], Path], tuple[Replacement, ...]]
+_Ask = Callable[[Context, Sequence[str], Sequence[str], Sequence[str]], tuple[Replacement, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ class _Wish:
     kept: tuple[str, ...] = field(default=())
 
 
-def merge(context: Context, findings: Sequence[Finding], *, resolver: Resolver = resolve) -> Repair:
+def merge(
+    context: Context, findings: Sequence[Finding], *, within: Path | None = None, resolver: Resolver = resolve
+) -> Repair:
     """Give the one repair for all findings, worst first: as many of them as go together.
+
+    ``within`` is the folder in which uv gets its files, else the system's for what is temporary.
 
     Raises:
         LockError: none of what is to be installed can be, with what uv said and the ways out.
@@ -53,7 +58,7 @@ def merge(context: Context, findings: Sequence[Finding], *, resolver: Resolver =
             left.append(wish)
         elif wish is not None:
             possible.append(wish)
-    chosen, pins, refused = _resolved(context, possible, resolver)
+    chosen, pins, refused = _resolved(context, possible, _in_folder(resolver, within))
     again = {one.name: one for wish in chosen for one in wish.again}
     again.update({one.name: one for one in pins})
     removed = _each_once(name for wish in chosen for name in wish.fix.remove)
@@ -67,6 +72,16 @@ def merge(context: Context, findings: Sequence[Finding], *, resolver: Resolver =
         mends=_each_once(wish.finding.id for wish in chosen),
         left_out=(*left, *refused),
     )
+
+
+def _in_folder(resolver: Resolver, within: Path | None) -> _Ask:
+    def ask(
+        context: Context, install: Sequence[str], remove: Sequence[str], again: Sequence[str]
+    ) -> tuple[Replacement, ...]:
+        with tempfile.TemporaryDirectory(prefix="mmsetup-fix-", dir=within) as made:
+            return resolver(context, install, remove, again, Path(made))
+
+    return ask
 
 
 def _possible(context: Context, finding: Finding) -> _Wish | LeftOut | None:
@@ -120,11 +135,11 @@ def _put_back(context: Context, name: str) -> Replacement | str | None:
 
 
 def _resolved(
-    context: Context, wishes: Sequence[_Wish], resolver: Resolver
+    context: Context, wishes: Sequence[_Wish], ask: _Ask
 ) -> tuple[list[_Wish], tuple[Replacement, ...], list[LeftOut]]:
     """Find the most wishes that go together: all of them, else one after the other in their order."""
     try:
-        return list(wishes), _pins(context, wishes, resolver), []
+        return list(wishes), _pins(context, wishes, ask), []
     except LockError as error:
         if len(wishes) == 1:
             raise _without_way(wishes[0], error) from error
@@ -133,7 +148,7 @@ def _resolved(
     pins: tuple[Replacement, ...] = ()
     refused: list[LeftOut] = []
     for wish in wishes:
-        tried = _tried(context, [*chosen, wish], resolver)
+        tried = _tried(context, [*chosen, wish], ask)
         if isinstance(tried, LockError):
             words = " ".join(tried.evidence) or str(tried)
             refused.append(LeftOut(wish.finding.id, wish.finding.message, words))
@@ -145,23 +160,20 @@ def _resolved(
     return chosen, pins, refused
 
 
-def _tried(
-    context: Context, wishes: Sequence[_Wish], resolver: Resolver
-) -> tuple[Replacement, ...] | LockError:
+def _tried(context: Context, wishes: Sequence[_Wish], ask: _Ask) -> tuple[Replacement, ...] | LockError:
     try:
-        return _pins(context, wishes, resolver)
+        return _pins(context, wishes, ask)
     except LockError as error:
         return error
 
 
-def _pins(context: Context, wishes: Sequence[_Wish], resolver: Resolver) -> tuple[Replacement, ...]:
+def _pins(context: Context, wishes: Sequence[_Wish], ask: _Ask) -> tuple[Replacement, ...]:
     install = _each_once(line for wish in wishes for line in wish.fix.install)
     remove = _each_once(name for wish in wishes for name in wish.fix.remove)
     again = _each_once(one.name for wish in wishes for one in wish.again if one.wheel is None)
     if not (install or again):
         return ()
-    with tempfile.TemporaryDirectory(prefix="mmsetup-fix-") as made:
-        found = resolver(context, install, remove, again, Path(made))
+    found = ask(context, install, remove, again)
     for replaced in found:
         one = context.by_name.get(replaced.name)
         if one is not None and is_own(context.environment, one.path) and not files.has_record(one):

@@ -57,7 +57,8 @@ def resolve(
     uv.call(
         [
             *("pip", "compile", "requirements.in", "--overrides", "overrides.in", "--quiet"),
-            *("--python", context.environment.interpreter.path, "--find-links", folder / "here"),
+            # uv takes a comma in the name of a folder for the end of it; this name has none.
+            *("--python", context.environment.interpreter.path, "--find-links", "here"),
             *("--output-file", "pins.txt", "--generate-hashes", "--no-annotate", "--no-header"),
             *("--only-binary", ":all:"),
         ],

@@ -79,7 +79,9 @@ def fix(
         before = diagnose(where)
         seen = twin.state(described.site_packages)
         progress.update("asking uv which versions mend it")
-        repair = merge(Context(described, machine, catalog), before.findings)
+        # What a kill leaves of this lies where the next run clears up.
+        with staged(target.path) as staging:
+            repair = merge(Context(described, machine, catalog), before.findings, within=staging)
         commands = repair.commands(described.interpreter.path)
         if repair.is_empty:
             return Mended(repair, (), before)
