@@ -152,7 +152,7 @@ def command(
             remedy="mmsetup doctor --project DIR",
         )
     beside = _project(project, offline=offline) if project is not None else None
-    examination = Examination(_separate(select), _separate(ignore), deep=deep, project=beside)
+    examination = Examination(_separate(select), _separate(ignore), deep=deep, project=beside, fleet=fleet)
     if fleet:
         from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
 
@@ -182,8 +182,10 @@ class Examination:
         *,
         deep: bool = False,
         project: Project | None = None,
+        fleet: bool = False,
     ) -> None:
         self.select, self.ignore, self.deep, self.project = select, ignore, deep, project
+        self.fleet = fleet
 
     def prepare(self, where: Path) -> None:
         """Look at the machine and read the catalogue."""
@@ -204,6 +206,7 @@ class Examination:
                 select=self.select,
                 ignore=self.ignore,
                 project=self.project,
+                fleet=self.fleet,
             )
         from rich.console import Console
 

@@ -32,14 +32,14 @@ def examine_fleet(where: Callable[[], Path], examination: Examination, meeting: 
     """Examine this node, meet the others, and give the exit code of the job."""
     from rich.console import Console
 
-    from mmsetup.doctor.diagnose import check_ids
+    from mmsetup.doctor.choice import check_choice
     from mmsetup.doctor.fleet import check_way, meet, place
     from mmsetup.errors import MmsetupError
     from mmsetup.render.failure import show_failure
 
     here = place(os.environ)
     # What every process would refuse is refused by all of them before any waits for another.
-    check_ids(examination.select, examination.ignore)
+    check_choice(examination.select, examination.ignore, environment=Path(".venv"), fleet=True)
     check_way(here, meeting.folder)
     own = _examined(here, where, examination)
     try:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from mmsetup.catalog import Catalog
 from mmsetup.doctor.checks import CHECKS
 from mmsetup.doctor.checks.permissions import closed_paths, unreadable
+from mmsetup.doctor.choice import check_choice, checks_of_project, chosen_of, matches
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.deep import DEEP_CHECKS, SECONDS
 from mmsetup.doctor.fleet_checks import FLEET_CHECKS
 from mmsetup.doctor.model import SEVERITIES, Check, Diagnosis, Finding, Observation, Part
 from mmsetup.doctor.patches import patches_of
-from mmsetup.errors import RequestError
+from mmsetup.doctor.told import CHANGED, CRASHED
 from mmsetup.probe import environment as look_at
 from mmsetup.probe.machine import Environment, Machine
 from mmsetup.progress import Progress, Silent
@@ -29,31 +30,7 @@ if TYPE_CHECKING:
     from mmsetup.doctor.project import Project
     from mmsetup.doctor.project.model import ProjectCheck
 
-__all__ = ["CHANGED", "CRASHED", "check_ids", "doctor", "doctor_of_project", "every_check"]
-
-
-CRASHED = Check(
-    "MM001",
-    title="A check could not be done",
-    cause="A check raised an exception: a file changed while it was read, or mmsetup has a fault.",
-    looks_at="The exception and the line that raised it.",
-    remedy="Run the doctor again; if it stays, report it together with the evidence.",
-    seen_in=(),
-    run=lambda _: (),
-)
-
-
-CHANGED = Check(
-    "MM002",
-    title="The environment was changed while it was examined",
-    cause="pip, uv or another mmsetup installs into it, or removes from it, at this moment: what is told of "
-    "it is true of no moment.",
-    looks_at="Which folders of metadata are in site-packages, and when each was changed, before and after "
-    "the checks.",
-    remedy="Wait until the installer is done, then run the doctor again.",
-    seen_in=(),
-    run=lambda _: (),
-)
+__all__ = ["CHANGED", "CRASHED", "doctor", "doctor_of_project", "every_check"]
 
 
 def doctor(
@@ -68,19 +45,24 @@ def doctor(
     seconds: float = SECONDS,
     progress: Progress | None = None,
     project: Project | None = None,
+    fleet: bool = False,
 ) -> Diagnosis:
     """Examine an environment, given as its description, its folder or its Python.
 
     ``select`` and ``ignore`` are ids or their beginnings (``MM2``); with ``select`` only those run. With
     ``deep`` the environment is asked as well, in child processes, ``seconds`` at most for each question.
-    With a ``project`` its code and configurations are examined beside the environment.
+    With a ``project`` its code and configurations are examined beside the environment. With ``fleet`` all
+    that is selected may be left to who compares the nodes.
 
     Raises:
-        RequestError: an id in ``select`` or ``ignore`` is none, or the project cannot be read.
+        RequestError: an id in ``select`` or ``ignore`` is none, what is selected does not run, or the project
+            cannot be read.
         TargetError: there is no environment at the path that was given.
     """
-    check_ids(select, ignore, checks=checks)
-    chosen = _chosen(checks, select, ignore)
+    check_choice(
+        select, ignore, checks=checks, environment=environment, deep=deep, project=project, fleet=fleet
+    )
+    chosen = chosen_of(checks, select, ignore)
     described = look_at(environment) if isinstance(environment, Path) else environment
     context = Context(described, machine, catalog)
     seen = _installed(described)
@@ -91,12 +73,12 @@ def doctor(
         of_project = _of_project(beside, select, ignore)
         findings += [found for one in of_project for found in _findings(one.check, partial(one.run, beside))]
         chosen += [one.check for one in of_project]
-    findings = [finding for finding in findings if not _matches(finding.id, ignore)]
+    findings = [finding for finding in findings if not matches(finding.id, ignore)]
     if deep:
-        asked = _chosen(DEEP_CHECKS, select, ignore)
+        asked = chosen_of(DEEP_CHECKS, select, ignore)
         findings += _asked(asked, context, findings, progress or Silent(), seconds)
         chosen += asked
-    if not _matches(CHANGED.id, ignore) and (changed := _changed(seen, _installed(described))):
+    if not matches(CHANGED.id, ignore) and (changed := _changed(seen, _installed(described))):
         findings.append(changed)
     return Diagnosis(
         prefix=described.prefix,
@@ -116,9 +98,10 @@ def doctor_of_project(
     """Examine a project alone: the checks that have to know what is installed are left out.
 
     Raises:
-        RequestError: an id in ``select`` or ``ignore`` is none, or the project cannot be read.
+        RequestError: an id in ``select`` or ``ignore`` is none, what is selected does not run, or the project
+            cannot be read.
     """
-    check_ids(select, ignore)
+    check_choice(select, ignore, environment=None, project=project)
     chosen = [one for one in _of_project(project, select, ignore) if not one.needs_environment]
     findings = [found for one in chosen for found in _findings(one.check, partial(one.run, project))]
     return Diagnosis(
@@ -127,7 +110,7 @@ def doctor_of_project(
         family="",
         parts=(),
         checked=tuple(one.check.id for one in chosen),
-        findings=_worst_first([one for one in findings if not _matches(one.id, ignore)]),
+        findings=_worst_first([one for one in findings if not matches(one.id, ignore)]),
         project=str(project.path),
     )
 
@@ -138,7 +121,7 @@ def _of_project(project: Project, select: Sequence[str], ignore: Sequence[str]) 
 
     # What cannot be read is refused here, and not told as a fault of each check.
     _ = project.texts
-    chosen = {one.id for one in _chosen([one.check for one in CHECKS_OF_PROJECT], select, ignore)}
+    chosen = {one.id for one in chosen_of([one.check for one in CHECKS_OF_PROJECT], select, ignore)}
     return [one for one in CHECKS_OF_PROJECT if one.check.id in chosen]
 
 
@@ -148,39 +131,8 @@ def _worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def every_check() -> tuple[Check, ...]:
     """Give all checks by id: those of --deep, of a project, of a fleet, and for what could not be done."""
-    every = (CRASHED, CHANGED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS, *_checks_of_project())
+    every = (CRASHED, CHANGED, *CHECKS, *DEEP_CHECKS, *FLEET_CHECKS, *checks_of_project())
     return tuple(sorted(every, key=lambda one: one.id))
-
-
-def _checks_of_project() -> Iterator[Check]:
-    from mmsetup.doctor.project.checks import CHECKS_OF_PROJECT  # noqa: PLC0415 (as above)
-
-    return (one.check for one in CHECKS_OF_PROJECT)
-
-
-def check_ids(select: Sequence[str], ignore: Sequence[str], *, checks: Sequence[Check] = CHECKS) -> None:
-    """Refuse what is neither the id of a check nor the beginning of one.
-
-    Raises:
-        RequestError: there is such a one.
-    """
-    known = (CRASHED, CHANGED, *checks, *DEEP_CHECKS, *FLEET_CHECKS)
-    unknown = [asked for asked in (*select, *ignore) if not any(_matches(one.id, [asked]) for one in known)]
-    if unknown:
-        of_project = tuple(_checks_of_project())
-        unknown = [asked for asked in unknown if not any(_matches(one.id, [asked]) for one in of_project)]
-    if unknown:
-        raise RequestError(f"no check has the id {', '.join(unknown)}", remedy="mmsetup explain  # lists all")
-
-
-def _chosen(checks: Sequence[Check], select: Sequence[str], ignore: Sequence[str]) -> list[Check]:
-    return [
-        one for one in checks if (not select or _matches(one.id, select)) and not _matches(one.id, ignore)
-    ]
-
-
-def _matches(identifier: str, asked: Sequence[str]) -> bool:
-    return any(beginning and identifier.startswith(beginning.upper()) for beginning in asked)
 
 
 def _findings(one: Check, run: Callable[[], Iterable[Observation]]) -> Iterator[Finding]:
