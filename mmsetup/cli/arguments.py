@@ -37,9 +37,20 @@ _PANEL = "What to choose"
 _MACHINE = "Another machine"
 
 
-def again(*more: str) -> str:
-    """Give the command line of this process with ``more`` behind it, to be pasted as a remedy."""
-    return shlex.join(["mmsetup", *sys.argv[1:], *more])
+def again(*more: str, without: Iterable[str] = (), without_values: Iterable[str] = ()) -> str:
+    """Give the command line of this process with ``more`` behind it, to be pasted as a remedy.
+
+    ``without`` are options that take no value, ``without_values`` options that take one: they are left out.
+    """
+    flags, valued = frozenset(without), frozenset(without_values)
+    kept: list[str] = []
+    words = iter(sys.argv[1:])
+    for word in words:
+        if word in valued:
+            next(words, "")
+        elif word not in flags and word.partition("=")[0] not in valued:
+            kept.append(word)
+    return shlex.join(["mmsetup", *kept, *more])
 
 
 @dataclass(frozen=True, slots=True)

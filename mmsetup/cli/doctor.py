@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Json
+from mmsetup.cli.arguments import Json, again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ _FORMS = "What is printed"
 _MENDING = "Mending"
 _FLEET = "Many nodes"
 _PROJECT = "Your own code"
+_FIXING = ("--fix", "--yes", "-y")
+_OF_FLEET = ("--fleet-dir", "--fleet-timeout")
 
 
 def command(
@@ -137,19 +139,23 @@ def command(
     from mmsetup.errors import RequestError
 
     if json and markdown:
-        raise RequestError("--json and --markdown both want standard output", remedy="mmsetup doctor --json")
+        raise RequestError(
+            "--json and --markdown both want standard output", remedy=again(without=["--markdown"])
+        )
     if fleet and (fix or markdown):
         raise RequestError(
-            f"--fleet does not go with {'--fix' if fix else '--markdown'}", remedy="mmsetup doctor --fleet"
+            f"--fleet does not go with {'--fix' if fix else '--markdown'}",
+            remedy=again(without=[*_FIXING, "--markdown"]),
         )
     if deep and (fix or fleet):
         raise RequestError(
-            f"--deep does not go with {'--fix' if fix else '--fleet'}", remedy="mmsetup doctor --deep"
+            f"--deep does not go with {'--fix' if fix else '--fleet'}",
+            remedy=again(without=[*_FIXING, "--fleet"], without_values=_OF_FLEET),
         )
     if project is not None and (fix or fleet):
         raise RequestError(
             f"--project does not go with {'--fix' if fix else '--fleet'}",
-            remedy="mmsetup doctor --project DIR",
+            remedy=again(without=[*_FIXING, "--fleet"], without_values=_OF_FLEET),
         )
     beside = _project(project, offline=offline) if project is not None else None
     examination = Examination(_separate(select), _separate(ignore), deep=deep, project=beside, fleet=fleet)
@@ -266,10 +272,10 @@ def _ask(errors: Any) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfirmationError(
             "what --fix would do has to be agreed to, and there is no terminal to ask on",
-            remedy="mmsetup doctor --fix --yes",
+            remedy=again("--yes"),
         )
     if not Confirm.ask("Do this?", console=errors, default=False):
-        raise ConfirmationError("not agreed to; nothing was changed", remedy="mmsetup doctor")
+        raise ConfirmationError("not agreed to; nothing was changed", remedy=again(without=["--fix"]))
 
 
 def _form(*, json: bool, markdown: bool) -> str:
@@ -327,13 +333,15 @@ def _where(env: Path | None, python: Path | None) -> Path:
     from mmsetup.errors import RequestError, TargetError
 
     if env is not None and python is not None:
-        raise RequestError("--env and --python both name an environment", remedy="mmsetup doctor --env DIR")
+        raise RequestError(
+            "--env and --python both name an environment", remedy=again(without_values=["--python"])
+        )
     active = os.environ.get("VIRTUAL_ENV", "")
     where = env or python or (_DEFAULT if _DEFAULT.exists() or not active else Path(active))
     if where is _DEFAULT and not where.exists():
         raise TargetError(
             f"there is no {_DEFAULT} in {Path.cwd()} and no environment is active",
-            remedy="mmsetup doctor --env DIR  # or: mmsetup install",
+            remedy=f"{again('--env', 'DIR')}  # or: mmsetup install",
         )
     return where
 
@@ -370,9 +378,7 @@ def _examine_alone(
     from mmsetup.probe import probe
 
     if examination.project is None or deep:
-        raise TargetError(
-            "--deep asks an environment, and there is none", remedy="mmsetup doctor --deep --env DIR"
-        )
+        raise TargetError("--deep asks an environment, and there is none", remedy=again("--env", "DIR"))
     diagnosis = doctor_of_project(examination.project, select=examination.select, ignore=examination.ignore)
     if junit is not None:
         write_junit(junit, [(f"mmsetup doctor {diagnosis.prefix}", diagnosis)], strict=strict)

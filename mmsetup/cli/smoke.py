@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Json
+from mmsetup.cli.arguments import Json, again
 
 __all__ = ["command"]
 
@@ -54,7 +54,9 @@ def command(
     from mmsetup.smoke import smoke
 
     if python is not None and env != _DEFAULT:
-        raise RequestError("--env and --python both name an environment", remedy="mmsetup smoke --env DIR")
+        raise RequestError(
+            "--env and --python both name an environment", remedy=again(without_values=["--python"])
+        )
     with LiveProgress(Console(stderr=True)) as progress:
         progress.stage("Training a small model")
         report = smoke(

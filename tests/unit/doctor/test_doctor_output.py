@@ -30,7 +30,13 @@ def command(monkeypatch):
     app = typer.Typer()
     app.command("doctor")(doctor.command)
     app.command("explain")(explain.command)
-    return lambda *words: CliRunner().invoke(app, list(map(str, words)))
+
+    def run(*words):
+        # Remedies repeat the command line of the process.
+        monkeypatch.setattr(sys, "argv", ["mmsetup", *map(str, words)])
+        return CliRunner().invoke(app, sys.argv[1:])
+
+    return run
 
 
 def promised() -> dict[str, list[str]]:
@@ -155,6 +161,22 @@ def test_what_contradicts_itself_is_refused(command, site, words):
     assert isinstance(command("doctor", "--env", site.prefix, *words).exception, RequestError)
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("--strict --json --markdown", "--strict --json"),
+        ("--fleet --fix --yes --select MM2", "--fleet --select MM2"),
+        ("--deep --fleet --fleet-dir /x --fleet-timeout=3 --strict", "--deep --strict"),
+        ("--project /x --fix -y --ignore MM8", "--project /x --ignore MM8"),
+        ("--select MM1 --python /x/bin/python", "--select MM1"),
+    ],
+)
+def test_a_remedy_keeps_what_else_was_asked(command, site, words, left):
+    error = command("doctor", "--env", site.prefix, *words.split()).exception
+    assert isinstance(error, RequestError)
+    assert error.remedy == f"mmsetup doctor --env {site.prefix} {left}"
+
+
 def test_a_junit_file_that_cannot_be_written_is_told(command, site, tmp_path):
     done = command("doctor", "--env", site.prefix, "--junit", tmp_path / "nowhere" / "out.xml")
     assert isinstance(done.exception, TargetError)
@@ -177,7 +199,7 @@ def test_fix_without_a_terminal_asks_for_yes(command, site):
     (site.packages / "~umpy").mkdir()
     done = command("doctor", "--env", site.prefix, "--fix")
     assert isinstance(done.exception, ConfirmationError)
-    assert done.exception.remedy == "mmsetup doctor --fix --yes"
+    assert done.exception.remedy == f"mmsetup doctor --env {site.prefix} --fix --yes"
     assert (site.packages / "~umpy").exists()
 
 
@@ -230,4 +252,5 @@ def test_fix_asks_on_a_terminal(site, answer, code, is_there):
     assert ended == code, shown
     assert "rm -rf" in shown
     assert "Do this?" in shown
+    assert (f"mmsetup doctor --env {site.prefix}\r\n" in shown) is is_there
     assert (site.packages / "~umpy").exists() is is_there
