@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shlex
@@ -13,7 +14,16 @@ from pathlib import Path
 
 from mmsetup.errors import FULL, DiskSpaceError, TargetError
 
-__all__ = ["CACHE_ELSEWHERE", "STATE_ELSEWHERE", "copy", "refuse_unwritable", "sha256", "writing"]
+__all__ = [
+    "CACHE_ELSEWHERE",
+    "STATE_ELSEWHERE",
+    "copy",
+    "refuse_unwritable",
+    "refuse_unwritable_file",
+    "sha256",
+    "write_whole",
+    "writing",
+]
 
 CACHE_ELSEWHERE = "export MMSETUP_CACHE_DIR=DIR  # a folder on a larger disk, that can be written to"
 STATE_ELSEWHERE = "export MMSETUP_STATE_DIR=DIR  # a folder on a larger disk, that can be written to"
@@ -62,6 +72,53 @@ def refuse_unwritable(folder: Path) -> None:
     else:
         return
     raise TargetError(f"nothing can be put into {folder}: {why}", remedy=f"ls -ld {shlex.quote(str(there))}")
+
+
+def refuse_unwritable_file(place: Path, *, remedy: str) -> None:
+    """Refuse a file that could not be written, before work is done for it; nothing is made.
+
+    Raises:
+        TargetError: a folder is in its place, its folder is not there, or the user may not write there.
+    """
+    with writing(place, remedy=remedy):
+        folder = place.resolve().parent
+        if place.is_dir():
+            why = "it is a folder"
+        elif not folder.is_dir():
+            why = f"there is no folder {place.parent}"
+        elif not os.access(folder if _is_replaceable(place) else place, os.W_OK):
+            why = os.strerror(errno.EACCES)
+        else:
+            return
+    raise TargetError(f"cannot write to {place}: {why}", remedy=remedy)
+
+
+def write_whole(place: Path, text: str, *, remedy: str) -> None:
+    """Write a file at once or not at all; into what is no plain file (``/dev/stdout``, a pipe) as it comes.
+
+    Raises:
+        DiskSpaceError, TargetError: as :func:`writing`; the message names ``place``.
+    """
+    refuse_unwritable_file(place, remedy=remedy)
+    with writing(place, remedy=remedy):
+        try:
+            if not _is_replaceable(place):
+                place.write_text(text, encoding="utf-8")
+                return
+            whole = place.resolve()
+            partial = whole.with_name(f".{whole.name}.{os.getpid()}")
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(whole)
+            finally:
+                partial.unlink(missing_ok=True)
+        except OSError as error:
+            # The system names the file beside it, which the user knows nothing of.
+            raise OSError(error.errno, error.strerror) from error
+
+
+def _is_replaceable(place: Path) -> bool:
+    return place.is_file() or not place.exists()
 
 
 @contextmanager

@@ -157,6 +157,11 @@ def command(
             f"--project does not go with {'--fix' if fix else '--fleet'}",
             remedy=again(without=[*_FIXING, "--fleet"], without_values=_OF_FLEET),
         )
+    if junit is not None and not fleet:
+        # Of a fleet one process writes it, and its folder need not be on the other nodes.
+        from mmsetup.files import refuse_unwritable_file
+
+        refuse_unwritable_file(junit, remedy=_junit_elsewhere())
     beside = _project(project, offline=offline) if project is not None else None
     examination = Examination(_separate(select), _separate(ignore), deep=deep, project=beside, fleet=fleet)
     if fleet:
@@ -316,17 +321,16 @@ def _tell(diagnosis: Diagnosis, machine: Machine, mended: Mended | None, *, stri
 def write_junit(place: Path, suites: Sequence[tuple[str, Diagnosis]], *, strict: bool) -> None:
     """Write diagnoses into a JUnit file, at once or not at all."""
     from mmsetup.doctor.diagnose import every_check
-    from mmsetup.files import writing
+    from mmsetup.files import write_whole
     from mmsetup.render.diagnosis_junit import junit
 
     text = junit(suites, {check.id: check.title for check in every_check()}, strict=strict)
-    with writing(place, remedy="mmsetup doctor --junit FILE  # in a folder that can be written to"):
-        partial = place.with_name(f".{place.name}.{os.getpid()}")
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(place)
-        finally:
-            partial.unlink(missing_ok=True)
+    write_whole(place, text, remedy=_junit_elsewhere())
+
+
+def _junit_elsewhere() -> str:
+    way = again("--junit", "FILE", without_values=["--junit"])
+    return f"{way}  # in a folder that can be written to"
 
 
 def _where(env: Path | None, python: Path | None) -> Path:

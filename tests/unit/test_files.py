@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmsetup.errors import DiskSpaceError, IntegrityError, TargetError
-from mmsetup.files import copy, refuse_unwritable, sha256, writing
+from mmsetup.files import copy, refuse_unwritable, refuse_unwritable_file, sha256, write_whole, writing
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 21) + 7])
@@ -93,3 +93,42 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_whole(link, "new", remedy="")
+    assert (real.read_text(), link.is_symlink()) == ("new", True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_what_is_no_plain_file_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    write_whole(Path("/dev/null"), "text", remedy="")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(DiskSpaceError, match="cannot write to /dev/full: No space left"):
+        write_whole(Path("/dev/full"), "text", remedy="")
+
+
+def test_the_message_names_the_file_that_was_given(tmp_path: Path) -> None:
+    # The name is as long as one may be, and that of the file beside it is longer.
+    place = tmp_path / ("x" * 255)
+    with pytest.raises(TargetError, match=f"cannot write to {place}: File name too long") as caught:
+        write_whole(place, "text", remedy="a shorter name")
+    assert caught.value.remedy == "a shorter name"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("", "it is a folder"), ("no/file", "there is no folder"), ("shut/file", "Permission")]
+)
+def test_a_file_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    (tmp_path / "shut").mkdir(0o500)
+    # What root may do is no measure of what the mode allows.
+    monkeypatch.setattr(os, "access", lambda path, _: bool(Path(path).stat().st_mode & 0o200))
+    with pytest.raises(TargetError, match=why):
+        refuse_unwritable_file(tmp_path / name, remedy="")
+    refuse_unwritable_file(tmp_path / "file", remedy="")

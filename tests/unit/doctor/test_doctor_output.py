@@ -178,9 +178,16 @@ def test_a_remedy_keeps_what_else_was_asked(command, site, words, left):
 
 
 def test_a_junit_file_that_cannot_be_written_is_told(command, site, tmp_path):
-    done = command("doctor", "--env", site.prefix, "--junit", tmp_path / "nowhere" / "out.xml")
+    file = tmp_path / "nowhere" / "out.xml"
+    done = command("doctor", "--env", site.prefix, "--junit", file)
     assert isinstance(done.exception, TargetError)
-    assert "nowhere" in str(done.exception)
+    assert str(done.exception) == f"cannot write to {file}: there is no folder {file.parent}"
+    assert done.exception.remedy.startswith(f"mmsetup doctor --env {site.prefix} --junit FILE  # ")
+
+
+def test_a_junit_file_is_refused_before_the_examination(command, tmp_path):
+    error = command("doctor", "--env", tmp_path / "no-environment", "--junit", tmp_path).exception
+    assert str(error) == f"cannot write to {tmp_path}: it is a folder"
 
 
 def test_markdown_of_a_real_diagnosis_names_neither_user_nor_host(command, site, monkeypatch):
