@@ -79,7 +79,7 @@ class Classes:
     @cached_property
     def _having(self) -> dict[str, list[Module]]:
         found: dict[str, list[Module]] = {}
-        for module in self.project.modules:
+        for module in self.project.known:
             for name in _CLASS.findall(module.source):
                 found.setdefault(name, []).append(module)
         return found

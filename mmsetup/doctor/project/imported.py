@@ -57,13 +57,13 @@ class Imports:
     @cached_property
     def _code(self) -> tuple[Module, ...]:
         notebooks = (code for code, _ in self.project.notebooks)
-        modules = (one for one in self.project.modules if not self.project.is_config(one))
+        modules = (one for one in self.project.known if not self.project.is_config(one))
         return (*modules, *notebooks)
 
     @cached_property
     def _by_end(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for module in self.project.modules:
+        for module in self.project.known:
             parts = module.dotted.split(".")
             for start in range(len(parts)):
                 found.setdefault(".".join(parts[start:]), set()).add(module.text.path)

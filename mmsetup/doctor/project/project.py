@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,8 +84,8 @@ class Module:
 class Project:
     """What is at ``path``, a folder or a file, beside the environment that ``context`` describes.
 
-    Nothing of it is run. At most 5,000 files and 20 MiB are read, those near the top first. ``is_offline``:
-    no host may be asked for weights.
+    Nothing of it is run. At most 5,000 files and 20 MiB are read, those near the top first. A file alone is
+    judged by itself; what lies around it is known to it. ``is_offline``: no host may be asked for weights.
     """
 
     path: Path
@@ -95,8 +97,22 @@ class Project:
 
     @cached_property
     def root(self) -> Path:
-        """Give the folder that paths in the project start from."""
-        return (self.path if self.path.is_dir() else self.path.parent).absolute()
+        """Give the folder that paths and imports in the project start from.
+
+        For a file it is the current folder where the file lies below, as for who starts
+        ``python tools/train.py configs/fcn.py``; else that of the file.
+        """
+        if self.path.is_dir():
+            return self.path.absolute()
+        return Path.cwd() if self._place.is_relative_to(Path.cwd()) else self._place.parent
+
+    @cached_property
+    def _place(self) -> Path:
+        """Give where a file alone is, seen through links where only that shows that it is below."""
+        written = Path(os.path.normpath(self.path.absolute()))
+        real = written.parent.resolve() / written.name
+        is_seen = real.is_relative_to(Path.cwd()) and not written.is_relative_to(Path.cwd())
+        return real if is_seen else written
 
     @cached_property
     def rules(self) -> Rules:
@@ -123,7 +139,9 @@ class Project:
                 str(error), remedy="mmsetup doctor --project DIR  # that can be read"
             ) from error
         self._reading.append(reading)
-        return found
+        if self.path.is_dir():
+            return found
+        return tuple(replace(text, path=printable(self._place.relative_to(self.root))) for text in found)
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -134,6 +152,21 @@ class Project:
     def modules(self) -> tuple[Module, ...]:
         """Give the files of Python."""
         return tuple(Module(text) for text in self.texts if text.name.endswith(".py"))
+
+    @cached_property
+    def known(self) -> tuple[Module, ...]:
+        """Give the modules that the code may import: of a file alone, those around it too.
+
+        They are looked at for what they define and import, and not judged.
+        """
+        # Below the root of the file system is all that there is, and no project.
+        if self.path.is_dir() or self.root == Path(self.root.anchor):
+            return self.modules
+        own = {module.text.path for module in self.modules}
+        around: list[Text] = []
+        with suppress(RequestError):
+            around += (text for text in Reading(self.root).texts() if text.name.endswith(".py"))
+        return (*self.modules, *(Module(text) for text in around if text.path not in own))
 
     @cached_property
     def notebooks(self) -> tuple[tuple[Module, Text], ...]:
@@ -168,7 +201,7 @@ class Project:
         """Give the modules of the stack that the project brings itself: copies of mmseg and the like."""
         return frozenset(
             one.text.path.split("/")[-2]
-            for one in self.modules
+            for one in self.known
             if one.is_package and "/" in one.text.path and one.text.path.split("/")[-2] in self.rules.modules
         )
 
@@ -272,7 +305,7 @@ class Project:
 
     @cached_property
     def _dotted(self) -> frozenset[str]:
-        return frozenset(module.dotted for module in self.modules)
+        return frozenset(module.dotted for module in self.known)
 
 
 def _is_whole(config: Config) -> bool:

@@ -90,7 +90,7 @@ class Registry:
     def own(self) -> Mapping[str, Own]:
         """Give the classes and functions of the project's code."""
         found: dict[str, Own] = {}
-        for module in self.project.modules:
+        for module in self.project.known:
             if "class " not in module.source and "def " not in module.source:
                 continue
             names = names_of_text(module.source)
@@ -105,7 +105,7 @@ class Registry:
         return frozenset().union(
             *(
                 names_of_text(module.source).registered
-                for module in self.project.modules
+                for module in self.project.known
                 if "register_module" in module.source
             )
         )

@@ -273,3 +273,57 @@ def test_a_file_that_closes_nothing_takes_no_time(command, tmp_path, site):
     )
     assert "MM001" not in ids(done)
     assert time.monotonic() - began < 20
+
+
+OWN = """
+custom_imports = dict(imports=['mydata'], allow_failed_imports=False)
+_base_ = ['../base.py']
+model = dict(decode_head=dict(num_classes=3))
+data = dict(train=dict(type='Petals'))
+load_from = 'weights/a.pth'
+"""
+AROUND = {
+    "base.py": CONFIG,
+    "configs/fcn.py": OWN,
+    "mydata/__init__.py": "from .petals import Petals\n",
+    "mydata/petals.py": "@DATASETS.register_module()\nclass Petals(CustomDataset):\n    CLASSES = ('a', 'b', 'c')\n",
+    "broken/other.py": "import mmengine\nfrom mmdet.apis import x\n",
+    "data/images/1.jpg": b"",
+    "data/masks/1.png": b"",
+    "weights/a.pth": b"x",
+}
+
+
+@pytest.mark.parametrize("way", ["configs/fcn.py", "{}/p/configs/fcn.py", "{}/link/configs/fcn.py"])
+def test_a_file_below_the_current_folder_is_seen_from_there(command, tmp_path, site, monkeypatch, way):
+    furnish(site)
+    mending = "from mmseg.apis import train_segmentor\nrevert_sync_batchnorm(0)\ntrain_segmentor(0)\n"
+    (site.packages / "mmseg/.mim/tools/train.py").write_text("")
+    monkeypatch.chdir(write(tmp_path / "p", {**AROUND, "tools/train.py": mending}))
+    (tmp_path / "link").symlink_to("p")
+    words = ("--env", site.prefix, "--json", "--select", "MM8")
+    done = command("doctor", "--project", way.format(tmp_path), *words)
+    assert ids(done) == [], done.stdout
+
+
+def test_what_is_wrong_in_a_file_is_told_by_its_path_from_there(command, tmp_path, site, monkeypatch):
+    furnish(site)
+    files = {**AROUND, "configs/fcn.py": OWN.replace("'mydata'", "'mydota'").replace("weights/", "w/")}
+    monkeypatch.chdir(write(tmp_path / "p", files))
+    words = ("--env", site.prefix, "--json", "--select", "MM803,MM852")
+    done = command("doctor", "--project", "configs/fcn.py", *words)
+    assert ids(done) == ["MM803", "MM852"]
+    evidence = [finding["evidence"] for finding in json.loads(done.stdout)["findings"]]
+    assert evidence[0] == ["configs/fcn.py:2: custom_imports mydota"]
+    assert evidence[1] == ["configs/fcn.py:6: w/a.pth"]
+
+
+def test_a_file_elsewhere_is_seen_from_its_folder(command, tmp_path, site, monkeypatch):
+    furnish(site)
+    folder = write(tmp_path / "p", AROUND)
+    monkeypatch.chdir(write(tmp_path / "elsewhere", {"mydata/__init__.py": ""}))
+    words = ("--env", site.prefix, "--json", "--select", "MM803,MM841")
+    assert ids(command("doctor", "--project", folder / "configs" / "fcn.py", *words)) == ["MM803", "MM841"]
+    config = (folder / "configs" / "fcn.py").rename(folder / "fcn.py")
+    config.write_text(OWN.replace("../base.py", "base.py"))
+    assert ids(command("doctor", "--project", config, *words)) == []

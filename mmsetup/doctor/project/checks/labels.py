@@ -230,7 +230,7 @@ def _has_own_steps(project: Project, one: Dataset) -> bool:
     wanted = re.compile(rf"^class (?:{'|'.join(map(re.escape, names)) or '-'})\b", re.MULTILINE)
     return any(
         wanted.search(module.source) and project.own_packages.isdisjoint(module.text.path.split("/"))
-        for module in project.modules
+        for module in project.known
     )
 
 

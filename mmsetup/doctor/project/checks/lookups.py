@@ -249,7 +249,8 @@ def _is_imported(project: Project, scope: str) -> bool:
     told: dict[str, bool] = project.kept.setdefault("imported", {})
     if scope not in told:
         line = re.compile(rf"^[ \t]*(?:import|from)[ \t]+{scope}\b", re.MULTILINE)
-        told[scope] = any(line.search(module.source) for module in project.naming([scope]))
+        code = (*project.known, *(module for module, _ in project.notebooks))
+        told[scope] = any(line.search(module.source) for module in code)
     return told[scope]
 
 

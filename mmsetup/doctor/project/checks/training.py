@@ -118,7 +118,7 @@ def _without_mending(project: Project, context: Context) -> list[str]:
     known = project.tables.known["training"]
     starts = [
         module
-        for module in project.naming(known["starts"])
+        for module in (*project.known, *(code for code, _ in project.notebooks))
         if any(re.search(rf"\b{name}\(", module.source) for name in known["starts"])
         and not re.search(rf"^def (?:{'|'.join(known['starts'])})\(", module.source, re.MULTILINE)
     ]
