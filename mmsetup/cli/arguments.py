@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mmsetup.settings import Settings
     from mmsetup.wishes import ProjectAnswer
 
-__all__ = ["Json", "Selectors", "Target", "again", "wishes"]
+__all__ = ["Json", "Selectors", "Target", "again", "refuse_version", "wishes"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,6 +52,20 @@ def again(*more: str, without: Iterable[str] = (), without_values: Iterable[str]
         elif word not in flags and word.partition("=")[0] not in valued:
             kept.append(word)
     return shlex.join(["mmsetup", *kept, *more])
+
+
+def refuse_version(python: Path | None) -> None:
+    """Refuse ``--python 3.10`` where the interpreter of an environment is to be named, not a version.
+
+    Raises:
+        RequestError: it is a version, and no file has its name.
+    """
+    from mmsetup.errors import RequestError
+
+    if python is None or not re.fullmatch(r"\d+(\.\d+){0,2}", str(python)) or python.exists():
+        return
+    way = again("--python", "DIR/bin/python", without_values=["--python"])
+    raise RequestError(f"--python takes the path of an interpreter, and {python} is a version", remedy=way)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Json, again
+from mmsetup.cli.arguments import Json, again, refuse_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +138,7 @@ def command(
     """Find the cause when nothing imports; without --deep the environment is read, not run."""
     from mmsetup.errors import RequestError
 
+    refuse_version(python)
     if json and markdown:
         raise RequestError(
             "--json and --markdown both want standard output", remedy=again(without=["--markdown"])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmsetup.cli.arguments import Json, again
+from mmsetup.cli.arguments import Json, again, refuse_version
 
 __all__ = ["command"]
 
@@ -53,6 +53,7 @@ def command(
     from mmsetup.render.smoke import as_document, show_smoke
     from mmsetup.smoke import smoke
 
+    refuse_version(python)
     if python is not None and env != _DEFAULT:
         raise RequestError(
             "--env and --python both name an environment", remedy=again(without_values=["--python"])

@@ -20,6 +20,7 @@ __all__ = ["environment"]
 _FOLDER = "Scripts" if os.name == "nt" else "bin"
 # Without these nothing that is said of an environment would be true: they would look as if they were gone.
 _LOOKED_INTO = ("torch", "torch/lib")
+_INTERPRETERS = ("python", "pypy")
 _PROGRAMS = ("python.exe",) if os.name == "nt" else ("python", "python3")
 
 
@@ -74,17 +75,39 @@ def _executable(where: Path) -> Path:
         if place.is_symlink():
             raise _dangling(place, place.parent.parent) from error
         if not place.is_dir():
-            raise TargetError(f"{place} does not exist", remedy=f"python3 -m venv {place}") from error
+            raise TargetError(f"{place} does not exist", remedy=_made_by(place)) from error
         names = []
     candidates = [place / _FOLDER / name for name in _PROGRAMS if name in names] if is_folder else [place]
     for candidate in candidates:
         if candidate.is_file():
             if os.access(candidate, os.X_OK):
                 return candidate
-            raise TargetError(f"{candidate} is not executable", remedy=f"chmod +x {candidate}")
+            if not is_folder and not candidate.name.startswith(_INTERPRETERS):
+                raise TargetError(
+                    f"{place} is a file, and neither the folder of an environment nor an interpreter",
+                    remedy="--env DIR  # the folder of an environment",
+                )
+            raise TargetError(
+                f"{candidate} is not executable", remedy=f"chmod +x {shlex.quote(str(candidate))}"
+            )
     if candidates and candidates[0].is_symlink():
         raise _dangling(candidates[0], place)
-    raise TargetError(f"{place} holds no Python interpreter", remedy=f"python3 -m venv {place}")
+    is_taken = is_folder and not (place / "pyvenv.cfg").is_file() and _holds_something(place)
+    way = "mmsetup install --env DIR  # an empty or new folder" if is_taken else _made_by(place)
+    raise TargetError(f"{place} holds no Python interpreter", remedy=way)
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return True
+
+
+def _made_by(place: Path) -> str:
+    """Give the command that makes an environment where none is; an interpreter's path lies in one."""
+    prefix = place.parent.parent if place.parent.name == _FOLDER else place
+    return f"mmsetup install --env {shlex.quote(str(prefix))}"
 
 
 def _refuse_closed(folder: Path, prefix: Path) -> None:

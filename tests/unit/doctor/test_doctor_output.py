@@ -177,6 +177,12 @@ def test_a_remedy_keeps_what_else_was_asked(command, site, words, left):
     assert error.remedy == f"mmsetup doctor --env {site.prefix} {left}"
 
 
+def test_a_version_is_no_path_of_an_interpreter(command):
+    error = command("doctor", "--python", "3.10", "--strict").exception
+    assert isinstance(error, RequestError)
+    assert error.remedy == "mmsetup doctor --strict --python DIR/bin/python"
+
+
 def test_a_junit_file_that_cannot_be_written_is_told(command, site, tmp_path):
     file = tmp_path / "nowhere" / "out.xml"
     done = command("doctor", "--env", site.prefix, "--junit", file)

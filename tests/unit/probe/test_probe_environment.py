@@ -194,7 +194,7 @@ def test_places_that_are_no_environment(tmp_path: Path, form: str) -> None:
     words = {
         "nothing": "does not exist",
         "empty folder": "holds no Python interpreter",
-        "file": "is not executable",
+        "file": "is a file, and neither the folder of an environment nor an interpreter",
         "link": "which is gone",
         "dangling": "which is gone",
         "closed": "cannot be looked into",
@@ -219,6 +219,27 @@ def without_permission(folder: Path) -> Iterator[None]:
         if user == 0:
             os.seteuid(user)
         folder.chmod(before)
+
+
+@pytest.mark.parametrize(
+    ("place", "remedy"),
+    [
+        ("nothing", "mmsetup install --env {}/nothing"),
+        ("no thing/bin/python", "mmsetup install --env '{}/no thing'"),
+        ("empty", "mmsetup install --env {}/empty"),
+        ("code", "mmsetup install --env DIR  # an empty or new folder"),
+        ("code/README.md", "--env DIR  # the folder of an environment"),
+        ("code/python3.10", "chmod +x {}/code/python3.10"),
+    ],
+)
+def test_the_remedy_gives_an_environment_with_the_stack(tmp_path: Path, place: str, remedy: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "code").mkdir()
+    for name in ("README.md", "python3.10"):
+        (tmp_path / "code" / name).write_text("")
+    with pytest.raises(TargetError) as caught:
+        environment(tmp_path / place)
+    assert caught.value.remedy == remedy.format(tmp_path)
 
 
 def test_interpreter_that_does_not_run(tmp_path: Path, program: Callable[..., Path]) -> None:

@@ -56,6 +56,14 @@ def test_a_failed_run_as_json_is_still_one_document(hollow):
     assert document["failure"]["stage"] == "import, numpy"
 
 
+def test_a_version_is_no_path_of_an_interpreter(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mmsetup", "smoke", "--seed", "1", "--python", "3.10"])
+    done = run("--seed", "1", "--python", "3.10")
+    assert isinstance(done.exception, RequestError)
+    assert str(done.exception) == "--python takes the path of an interpreter, and 3.10 is a version"
+    assert done.exception.remedy == "mmsetup smoke --seed 1 --python DIR/bin/python"
+
+
 def test_two_environments_are_refused(bare):
     done = run("--env", bare, "--python", sys.executable)
     assert isinstance(done.exception, RequestError)
