@@ -27,7 +27,8 @@ class Config:
     """A configuration and what it inherits, merged.
 
     ``path`` is as it is shown; ``bases`` are the files that it inherits from, directly or not; ``missing``
-    those that are not there, each with the line that names it. ``is_whole``: nothing of what it inherits is
+    those that are not there, each with the line that names it; ``scoped`` those that are named as files of
+    installed packages (``mmseg::...``), wherever they are. ``is_whole``: nothing of what it inherits is
     unknown.
     """
 
@@ -35,6 +36,7 @@ class Config:
     values: dict[str, Value]
     bases: frozenset[Path] = frozenset()
     missing: tuple[tuple[str, Place], ...] = ()
+    scoped: tuple[tuple[str, Place], ...] = ()
     is_whole: bool = True
 
     @property
@@ -89,9 +91,12 @@ class Configs:
         below: dict[str, Value] = {}
         files: set[Path] = set()
         missing: list[tuple[str, Place]] = []
+        scoped: list[tuple[str, Place]] = []
         whole = True
         for one in named.each() if named is not None else ():
             place = self._base(one.text, path) if one.text else None
+            if _SCOPED.fullmatch(one.text):
+                scoped.append((one.text, one.place))
             found = self.read(place, depth=depth + 1) if place is not None else None
             if found is None or place is None:
                 whole = False
@@ -100,6 +105,7 @@ class Configs:
                 continue
             files |= {place, *found.bases}
             missing += found.missing
+            scoped += found.scoped
             whole = whole and found.is_whole
             below.update(found.values)
         held = own(below)
@@ -107,7 +113,8 @@ class Configs:
             return None
         values = merged({name: value for name, value in held.items() if not name.startswith("__")}, below)
         # Each once: where several bases share one, what that lacks would double with each level.
-        return Config(self._shown(path), values, frozenset(files), tuple(dict.fromkeys(missing)), whole)
+        told = (tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(scoped)))
+        return Config(self._shown(path), values, frozenset(files), *told, whole)
 
     def _base(self, name: str, path: Path) -> Path | None:
         scoped = _SCOPED.fullmatch(name)

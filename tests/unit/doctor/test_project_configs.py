@@ -328,3 +328,39 @@ def test_a_package_that_nothing_imports_has_no_registry_in_the_first_generation(
     site.add("mmcls", "0.25.0", {"mmcls/__init__.py": "@BACKBONES.register_module()\nclass ConvNeXt: ...\n"})
     diagnosis = told({"a.py": line + CONFIG.replace("'ResNetV1c'", "'mmcls.ConvNeXt'"), **files})
     assert found(diagnosis) == expected
+
+
+SCOPED = "_base_ = ['mmseg::_base_/models/fcn.py']\n"
+BASE = "mmseg/.mim/configs/_base_/models/fcn.py"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": SCOPED + CONFIG},
+        {"a.py": "_base_ = 'below.py'\n" + CONFIG, "below.py": SCOPED},
+        {"a.json": '{"_base_": "mmseg::_base_/models/fcn.py", "model": {"type": "EncoderDecoder"}}'},
+    ],
+)
+def test_a_base_of_a_package_is_a_path_for_the_first_generation(told, site, files, is_there):
+    if is_there:
+        write(site.packages, {BASE: "model = dict(type='EncoderDecoder')\n"})
+    diagnosis = told({**files, "b.sh": "true\n"}, ignore=["MM84", "MM85", "MM82"])
+    assert found(diagnosis) == [("MM802", "error")]
+    finding = one(diagnosis, "MM802")
+    place = "below.py:1" if "below.py" in files else f"{next(iter(files))}:1"
+    assert finding.evidence == (
+        f"{next(iter(files))}: _base_ mmseg::_base_/models/fcn.py, for mmcv 1.x a path ({place})",
+    )
+    assert "written for mmcv," in finding.message
+
+
+def test_mmengine_reads_a_base_of_a_package(told_of_second):
+    assert found(told_of_second({"a.py": SCOPED + "optim_wrapper = dict(type='OptimWrapper')\n"})) == []
+
+
+def test_mmengine_beside_the_first_generation_reads_it_too(told, site):
+    site.add("mmengine", "0.10.7", {"mmengine/__init__.py": "", "mmengine/version.py": ""})
+    write(site.packages, {BASE: "model = dict(type='EncoderDecoder')\n"})
+    assert found(told({"a.py": SCOPED + CONFIG})) == []

@@ -77,9 +77,10 @@ def foreign_code(project: Project) -> Iterator[Observation]:
     "MM802",
     title="A configuration is written for the runner of the other generation",
     cause="mmengine reads train_dataloader, optim_wrapper and train_cfg where mmcv 1.x reads data, "
-    "optimizer and runner; neither reads what is meant for the other.",
-    looks_at="The keys and types in each configuration against the installed generation. One that holds keys "
-    "of both is no finding: a runner passes over keys that it does not read.",
+    "optimizer and runner; neither reads what is meant for the other. A base of an installed package "
+    "(mmseg::_base_/...) is read by mmengine alone: mmcv 1.x takes it for a path, FileNotFoundError.",
+    looks_at="The keys, types and bases of each configuration against the installed generation. One that "
+    "holds keys of both is no finding: a runner passes over keys that it does not read.",
     remedy="Install the family that the configuration was written for, or rewrite it.",
     seen_in=("open-mmlab/mmcv#2762", "OpenGVLab/InternImage#206"),
     needs_environment=True,
@@ -163,6 +164,10 @@ def _foreign(project: Project, config: Config) -> _Told | None:
     here = project.generation
     if here is None:
         return None
+    if config.scoped and here == 1 and not _is_installed(project, "mmengine"):
+        name, place = config.scoped[0]
+        later = next(family for family, one in project.rules.generations.items() if one != here)
+        return _Told(frozenset({later}), f"{config.path}: _base_ {name}, for mmcv 1.x a path ({place})")
     clues: Mapping[str, tuple[str, str]] = {
         key: (rule.rule.family, str(value.place))
         for key, value in config.values.items()
@@ -174,6 +179,10 @@ def _foreign(project: Project, config: Config) -> _Told | None:
         return None
     keys = ", ".join(list(clues)[:4])
     return _Told(frozenset(families), f"{config.path}: {keys} ({next(iter(clues.values()))[1]})")
+
+
+def _is_installed(project: Project, module: str) -> bool:
+    return project.context is not None and project.context.source(module) is not None
 
 
 def _fits(kind: str, holds: frozenset[str], of_type: str, value: Value) -> bool:

@@ -128,7 +128,8 @@ def unimported(project: Project) -> Iterator[Observation]:
     cause="_base_ is a path from the folder of the file that names it: a configuration was moved or copied "
     "without what it inherits from.",
     looks_at="The files in _base_ of every configuration and of what it inherits from.",
-    remedy="Correct the path, bring the base along, or name that of the installed package: mmseg::_base_/...",
+    remedy="Correct the path, bring the base along, or, with mmengine, name that of the installed package: "
+    "mmseg::_base_/...",
 )
 def absent_bases(project: Project) -> Iterator[Observation]:
     """Observe bases that are not there."""
@@ -137,7 +138,11 @@ def absent_bases(project: Project) -> Iterator[Observation]:
         for config in project.configs
         for name, place in config.missing
         if "::" not in name
-        or (project.context is not None and project.context.source(name.partition("::")[0]))
+        or (
+            project.context is not None
+            and project.context.source(name.partition("::")[0])
+            and not is_foreign(project, config)
+        )
     }
     if places:
         yield Observation(
