@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsetup.cli.arguments import Json, again, refuse_version
+from mmsetup.cli.doctor_options import refuse_alone, refuse_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,7 @@ _FORMS = "What is printed"
 _MENDING = "Mending"
 _FLEET = "Many nodes"
 _PROJECT = "Your own code"
-_FIXING = ("--fix", "--yes", "-y")
-_OF_FLEET = ("--fleet-dir", "--fleet-timeout")
+_TIMEOUT = 120.0
 
 
 def command(
@@ -105,16 +105,17 @@ def command(
         ),
     ] = None,
     fleet_timeout: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--fleet-timeout",
             help="For how long the first node waits for the others.",
             metavar="SECONDS",
             min=1.0,
             max=86_400.0,
+            show_default=f"{_TIMEOUT:g}",
             rich_help_panel=_FLEET,
         ),
-    ] = 120.0,
+    ] = None,
     markdown: Annotated[
         bool,
         typer.Option(
@@ -136,28 +137,18 @@ def command(
     json: Json = False,
 ) -> None:
     """Find the cause when nothing imports; without --deep the environment is read, not run."""
-    from mmsetup.errors import RequestError
-
     refuse_version(python)
-    if json and markdown:
-        raise RequestError(
-            "--json and --markdown both want standard output", remedy=again(without=["--markdown"])
-        )
-    if fleet and (fix or markdown):
-        raise RequestError(
-            f"--fleet does not go with {'--fix' if fix else '--markdown'}",
-            remedy=again(without=[*_FIXING, "--markdown"]),
-        )
-    if deep and (fix or fleet):
-        raise RequestError(
-            f"--deep does not go with {'--fix' if fix else '--fleet'}",
-            remedy=again(without=[*_FIXING, "--fleet"], without_values=_OF_FLEET),
-        )
-    if project is not None and (fix or fleet):
-        raise RequestError(
-            f"--project does not go with {'--fix' if fix else '--fleet'}",
-            remedy=again(without=[*_FIXING, "--fleet"], without_values=_OF_FLEET),
-        )
+    named = project is not None
+    refuse_together(json=json, markdown=markdown, fleet=fleet, fix=fix, deep=deep, project=named)
+    refuse_alone(
+        yes=yes,
+        offline=offline,
+        of_fleet=fleet_dir is not None or fleet_timeout is not None,
+        fix=fix,
+        deep=deep,
+        fleet=fleet,
+        project=named,
+    )
     if junit is not None and not fleet:
         # Of a fleet one process writes it, and its folder need not be on the other nodes.
         from mmsetup.files import refuse_unwritable_file
@@ -168,7 +159,8 @@ def command(
     if fleet:
         from mmsetup.cli.doctor_fleet import Meeting, examine_fleet
 
-        meeting = Meeting(fleet_dir, fleet_timeout, strict=strict, json=json, junit=junit)
+        limit = _TIMEOUT if fleet_timeout is None else fleet_timeout
+        meeting = Meeting(fleet_dir, limit, strict=strict, json=json, junit=junit)
         raise typer.Exit(examine_fleet(lambda: _where(env, python), examination, meeting))
     where = _where_of(env, python, project) if project is not None else _where(env, python)
     if where is None:

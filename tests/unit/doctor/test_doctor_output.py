@@ -169,6 +169,11 @@ def test_what_contradicts_itself_is_refused(command, site, words):
         ("--deep --fleet --fleet-dir /x --fleet-timeout=3 --strict", "--deep --strict"),
         ("--project /x --fix -y --ignore MM8", "--project /x --ignore MM8"),
         ("--select MM1 --python /x/bin/python", "--select MM1"),
+        ("--yes --strict", "--yes --strict --fix"),
+        ("-y --deep", "--deep"),
+        ("--offline --strict", "--strict"),
+        ("--fleet-dir /x", "--fleet-dir /x --fleet"),
+        ("--fleet-timeout 120", "--fleet-timeout 120 --fleet"),
     ],
 )
 def test_a_remedy_keeps_what_else_was_asked(command, site, words, left):
