@@ -90,7 +90,7 @@ def place(variables: Mapping[str, str]) -> Place:
             if not rank < world:
                 raise RequestError(
                     f"{rank_name} is {rank} and {world_name} is {world}: there is no such process",
-                    remedy="torchrun --nproc-per-node 1 --no-python mmsetup doctor --fleet",
+                    remedy="torchrun --nproc_per_node 1 --no_python mmsetup doctor --fleet",
                 )
             job, names = _job(launcher, variables), _names(launcher, variables)
             per_node = _per_node(per_node_name, variables)
@@ -110,7 +110,7 @@ def place(variables: Mapping[str, str]) -> Place:
     raise RequestError(
         "--fleet runs under a launcher, and no variable tells of one "
         f"({', '.join(names[0] for names in _LAUNCHERS.values())})",
-        remedy="srun --ntasks-per-node 1 mmsetup doctor --fleet  # or torchrun --no-python, or mpirun",
+        remedy="srun --ntasks-per-node 1 mmsetup doctor --fleet  # or torchrun --no_python, or mpirun",
     )
 
 

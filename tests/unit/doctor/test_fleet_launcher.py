@@ -283,3 +283,13 @@ def test_what_makes_no_sense_is_refused(variables):
 )
 def test_lists_of_hosts(text, names):
     assert host_names(text) == names
+
+
+@pytest.mark.parametrize("variables", [{}, {**TORCHRUN, "RANK": "16"}])
+def test_torchrun_of_every_torch_takes_what_the_remedy_says(variables):
+    """That of torch 1.13 knows no ``--no-python``."""
+    with pytest.raises(RequestError) as caught:
+        place(variables)
+    words = caught.value.remedy.replace(",", " ").split()
+    assert "--no_python" in words
+    assert not {"--no-python", "--nproc-per-node"} & {*words}

@@ -254,6 +254,8 @@ def test_synchronised_normalisation_with_one_process(told, machine, script, gpus
     if expected:
         assert one(diagnosis, "MM821").evidence[0] == "configs/a.py:2: type='SyncBN'"
         assert one(diagnosis, "MM821").severity == "warning"
+        # The torchrun of torch 1.13 knows no name with hyphens.
+        assert "torchrun --nproc_per_node 1 SCRIPT" in one(diagnosis, "MM821").remedy
 
 
 def test_the_installed_script_counts_where_the_project_has_none(told, site):

@@ -62,7 +62,7 @@ def synchronised(project: Project) -> Iterator[Observation]:
             "warning",
             "SyncBN needs a process group, and a run of one process without a launcher has none",
             (*shown(list(places), 4), *shown(scripts, 3)),
-            "norm_cfg = dict(type='BN', requires_grad=True)  # or: torchrun --nproc-per-node 1 SCRIPT "
+            "norm_cfg = dict(type='BN', requires_grad=True)  # or: torchrun --nproc_per_node 1 SCRIPT "
             "--launcher pytorch",
         )
 
