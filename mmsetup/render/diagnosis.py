@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_document",
+    "checks_run",
     "explanations",
     "harmless",
     "show_check",
@@ -56,7 +57,13 @@ def show_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
             console.print(_head(finding), overflow="ellipsis", no_wrap=True)
         console.print(Text("  the same command with | less tells of these, too, what was found", "dim"))
     console.print()
-    console.print(Text(f"{summary(diagnosis)} ({len(diagnosis.checked)} checks)", "bold"), soft_wrap=True)
+    console.print(Text(f"{summary(diagnosis)} ({checks_run(diagnosis)})", "bold"), soft_wrap=True)
+
+
+def checks_run(diagnosis: Diagnosis) -> str:
+    """Word how many checks ran."""
+    count = len(diagnosis.checked)
+    return f"{count} check{'s' if count != 1 else ''}"
 
 
 def _preamble(diagnosis: Diagnosis) -> list[str]:

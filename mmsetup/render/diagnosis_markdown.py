@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mmsetup import __version__
 from mmsetup.doctor.model import Diagnosis, Finding
 from mmsetup.probe.machine import Machine
-from mmsetup.render.diagnosis import harmless
+from mmsetup.render.diagnosis import checks_run, harmless
 from mmsetup.render.scrub import Scrubber
 
 __all__ = ["markdown"]
@@ -22,7 +22,7 @@ def markdown(diagnosis: Diagnosis, machine: Machine, scrubber: Scrubber, *, summ
     lines = [f"### mmsetup doctor: {_text(summary, scrubber)}", ""]
     for finding in diagnosis.findings:
         lines += _finding(finding, scrubber)
-    title = f"Versions ({len(diagnosis.checked)} checks)"
+    title = f"Versions ({checks_run(diagnosis)})"
     lines += _folded(title, list(_versions(diagnosis, machine)), scrubber)
     return "\n".join(lines) + "\n"
 

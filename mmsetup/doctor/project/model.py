@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmsetup.doctor.model import Check, Observation
 from mmsetup.doctor.project.project import Project
 
-__all__ = ["ProjectCheck", "project_check", "shown"]
+__all__ = ["ProjectCheck", "counted", "project_check", "shown"]
 
 _MOST_SHOWN = 6
 
@@ -49,6 +49,11 @@ def project_check(
         return ProjectCheck(check, run, needs_environment)
 
     return made
+
+
+def counted(count: int, noun: str) -> str:
+    """Word how many there are: ``1 line``, ``2 lines``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def shown(lines: Sequence[str], most: int = _MOST_SHOWN) -> tuple[str, ...]:

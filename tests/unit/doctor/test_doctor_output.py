@@ -272,3 +272,10 @@ def test_fix_asks_on_a_terminal(site, answer, code, is_there):
     assert "Do this?" in shown
     assert (f"mmsetup doctor --env {site.prefix}\r\n" in shown) is is_there
     assert (site.packages / "~umpy").exists() is is_there
+
+
+@pytest.mark.parametrize(("asked", "worded"), [("MM104", "1 check"), ("MM104,MM201", "2 checks")])
+def test_the_number_of_checks_is_worded(command, site, asked, worded):
+    words = ("doctor", "--env", site.prefix, "--select", asked)
+    assert command(*words).stdout.endswith(f" ({worded})\n")
+    assert f"Versions ({worded})" in command(*words, "--markdown").stdout

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from mmsetup.doctor.model import Observation
-from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.model import counted, project_check, shown
 from mmsetup.doctor.project.project import Module, Project
 from mmsetup.project.syntax import chain
 
@@ -53,7 +53,7 @@ def dropped_by_numpy(project: Project) -> Iterator[Observation]:
     if lines:
         yield Observation(
             "error",
-            f"{len(lines)} line(s) use what numpy {version} does not have",
+            f"the code uses what numpy {version} does not have, in {counted(len(lines), 'line')}",
             shown(lines),
             "replace np.bool, np.int, np.float by bool, int, float (np.bool_, np.int64, np.float64); "
             f"or: {context.install(_older(project))}",

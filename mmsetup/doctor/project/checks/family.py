@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.model import Observation
-from mmsetup.doctor.project.model import project_check, shown
+from mmsetup.doctor.project.model import counted, project_check, shown
 from mmsetup.doctor.project.project import Module, Project
 from mmsetup.project.imports import Use, uses, uses_by_line
 from mmsetup.project.inherit import Config
@@ -63,11 +63,13 @@ def foreign_code(project: Project) -> Iterator[Observation]:
                 continue
             found.setdefault(top, {})[f"{module.at(use.line)}  ({rule.meaning})"] = None
     for top, lines in found.items():
+        # Of what is not installed, mmcv told the generation.
         owner = next((f"{one.name} {one.version}" for one in context.owners(top)), "")
-        beside = owner or "mmengine is not installed: this is the generation before it"
+        told = next((f"{one.name} {one.version}" for one in context.owners("mmcv")), "mmcv")
+        beside = owner or f"{told} without {top}"
         yield Observation(
             "error",
-            f"{len(lines)} line(s) use what {top} has in another generation, here is {beside}",
+            f"the code uses {top} of another generation in {counted(len(lines), 'line')}; here is {beside}",
             shown(list(lines)),
             _other_environment(project),
         )
@@ -92,8 +94,8 @@ def foreign_configs(project: Project) -> Iterator[Observation]:
         names = sorted({family for _, told in found for family in told.families})
         yield Observation(
             "error",
-            f"{len(found)} configuration(s) are written for {', '.join(names)}, which is not what is "
-            f"installed",
+            f"{counted(len(found), 'configuration')} {'is' if len(found) == 1 else 'are'} written for "
+            f"{', '.join(names)}, which is not what is installed",
             shown([told.line for _, told in found]),
             _other_environment(project),
         )
@@ -132,7 +134,8 @@ def absent_packages(project: Project) -> Iterator[Observation]:
         name = distribution.name if distribution is not None else top
         yield Observation(
             "error" if one.is_certain else "warning",
-            f"{name if is_of_stack else top} is not installed, {len(one.lines)} place(s) need it",
+            f"{name if is_of_stack else top} is not installed; it is needed in "
+            f"{counted(len(one.lines), 'place')}",
             shown(list(one.lines)),
             f"{context.make_again} --with {top}"
             if top in project.rules.packages
