@@ -35,6 +35,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "inference": {"images": int, "agreement": _NUMBER},
     "files": {"checkpoint": str, "config": str, "pictures": list},
     "failure": {"stage": str, "kind": str, "message": str, "where": list},
+    "no_gpu": {"message": str},
     "end": {},
 }
 _ELEMENTS: dict[tuple[str, str], Any] = {

@@ -37,6 +37,7 @@ class Heard:
     module: str = ""
     ended: bool = False
     raised: str = ""
+    no_gpu: str = ""
     checks: list[SmokeCheck] = field(default_factory=list)
     ops: set[str] = field(default_factory=set)
     device: str = ""
@@ -127,6 +128,9 @@ class Listener:
 
     def _on_failure(self, event: Event) -> None:
         self.heard.raised = _STYLE.sub("", f"{event.fields['kind']}: {event.fields['message']}")
+
+    def _on_no_gpu(self, event: Event) -> None:
+        self.heard.no_gpu = event.fields["message"]
 
     def _on_end(self, _event: Event) -> None:
         self.heard.ended = True

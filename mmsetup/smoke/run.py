@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import tempfile
 import time
@@ -52,7 +53,7 @@ def smoke(
     crashes, hangs or cannot import gives a report with a failure, not an error.
 
     Raises:
-        RequestError: a device or a seed that does not exist.
+        RequestError: a device or a seed that does not exist, or a GPU that torch does not see.
         TargetError: there is no environment, it holds no mmsegmentation that the payload knows, or ``output``
             cannot be written.
     """
@@ -79,6 +80,11 @@ def smoke(
         }
         failure = _listen(python, job, listener, limit=time_limit, silence=silence_limit)
     heard = listener.heard
+    if heard.no_gpu:
+        raise RequestError(
+            f"there is no GPU {device} that torch sees: {heard.no_gpu}",
+            remedy=f"mmsetup smoke --env {shlex.quote(str(target.prefix))} --device cpu",
+        )
     checks = tuple(heard.checks) + _unmeasured(heard, failure)
     report = SmokeReport(
         passed=failure is None and all(check.passed for check in checks),

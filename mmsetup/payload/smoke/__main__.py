@@ -31,8 +31,15 @@ _FAMILIES = {
 """The module that knows a family, and what it imports: one by one, so that the one that fails is named."""
 
 
+class NoGpuError(Exception):
+    """A GPU was asked for that torch does not see: nothing is wrong with the stack."""
+
+
 def main(job_file):
-    """Run the job and give the exit status: 0 when everything was measured, 3 when something raised."""
+    """Run the job and give the exit status: 0 when everything was measured, 3 when something raised.
+
+    It is 4 where the device that was asked for is not there; then nothing was begun.
+    """
     with open(job_file, encoding="utf-8") as file:
         job = json.load(file)
     signal.signal(signal.SIGTERM, _end)
@@ -43,6 +50,9 @@ def main(job_file):
         # The parent is gone or wants no more: nobody else is left to clear up.
         shutil.rmtree(job["scratch"], ignore_errors=True)
         raise
+    except NoGpuError as error:
+        speaker.say("no_gpu", message=str(error))
+        return 4
     except BaseException as error:
         traceback.print_exc()
         speaker.say(
@@ -68,9 +78,30 @@ def _family(job, speaker):
     sys.dont_write_bytecode = False
     for module in imports:
         speaker.say("importing", module=module)
-        importlib.import_module(module)
+        imported = importlib.import_module(module)
+        if module == "torch":
+            _look_for(job["device"], imported)
     sys.dont_write_bytecode = True
     return importlib.import_module(name)
+
+
+def _look_for(device, torch):
+    if not device.startswith("cuda"):
+        return
+    version = "torch " + str(torch.__version__)
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        raise NoGpuError("%s was built without CUDA" % version)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) < count:
+        return
+    if count:
+        raise NoGpuError("%s sees %d, the last one as cuda:%d" % (version, count, count - 1))
+    try:
+        torch.cuda.init()
+        why = "none is there"
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split()).partition(". ")[0]
+    raise NoGpuError("%s says: %s" % (version, why))
 
 
 def _end(_signal, _frame):

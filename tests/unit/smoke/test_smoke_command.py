@@ -56,6 +56,54 @@ def test_a_failed_run_as_json_is_still_one_document(hollow):
     assert document["failure"]["stage"] == "import, numpy"
 
 
+NO_GPU = """
+__version__ = "1.13.1"
+class version:
+    cuda = {cuda!r}
+class cuda:
+    is_available = staticmethod(lambda: {count} > 0)
+    device_count = staticmethod(lambda: {count})
+    def init():
+        raise RuntimeError("Found no NVIDIA driver on your system. Please check\\nthat")
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda", "count", "why"),
+    [
+        ("cuda", None, 0, "torch 1.13.1 was built without CUDA"),
+        ("cuda", "11.7", 0, "torch 1.13.1 says: Found no NVIDIA driver on your system"),
+        ("cuda:2", "11.7", 2, "torch 1.13.1 sees 2, the last one as cuda:1"),
+    ],
+)
+def test_a_gpu_that_torch_does_not_see_is_refused(stack_of, device, cuda, count, why):
+    """The stack is a stand-in: what is asked is that nothing behind torch is reached."""
+    torch = NO_GPU.format(cuda=cuda, count=count)
+    stack = stack_of({"numpy": "", "cv2": "", "torch": torch, "torchvision": "raise SystemError"})
+    done = run("--env", stack, "--device", device)
+    assert isinstance(done.exception, RequestError)
+    assert str(done.exception) == f"there is no GPU {device} that torch sees: {why}"
+    assert done.exception.remedy == f"mmsetup smoke --env {stack} --device cpu"
+    assert done.stdout == ""
+
+
+def test_a_gpu_that_is_there_is_no_obstacle(stack_of):
+    torch = NO_GPU.format(cuda="11.7", count=2)
+    stack = stack_of({"numpy": "", "cv2": "", "torch": torch, "torchvision": "raise SystemError('reached')"})
+    done = run("--env", stack, "--device", "cuda:1")
+    assert isinstance(done.exception, CheckFailedError)
+    assert "reached" in done.exception.evidence[0]
+
+
+def test_a_run_over_its_time_is_given_more_of_it(child, hollow, monkeypatch):
+    child('say("stage", name="train")\ntime.sleep(60)\n')
+    monkeypatch.setattr(sys, "argv", ["mmsetup", "smoke", "--time-limit", "1", "--seed", "3"])
+    done = run("--env", hollow, "--time-limit", 1)
+    assert isinstance(done.exception, CheckFailedError)
+    assert "time limit of 1 s" in done.exception.evidence[0]
+    assert done.exception.remedy == "mmsetup smoke --seed 3 --time-limit 900"
+
+
 def test_a_version_is_no_path_of_an_interpreter(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["mmsetup", "smoke", "--seed", "1", "--python", "3.10"])
     done = run("--seed", "1", "--python", "3.10")
