@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,9 +76,7 @@ def test_the_configurations_of_the_packages_raise_no_false_alarm(request, family
     prefix = request.getfixturevalue(family)
     folder = configs(prefix, module)
     project = Project(folder, is_offline=True)
-    began = time.process_time()
     diagnosis = doctor(prefix, probe(), load(), project=project, select=["MM8"])
-    assert time.process_time() - began < 10
     assert len(Project(folder).configs) > 150
     errors = [" ".join((finding.message, *finding.evidence)) for finding in diagnosis.of("error")]
     assert len(errors) == len(faults), errors
