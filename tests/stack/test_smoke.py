@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mmsetup.payload
+from mmsetup.errors import RequestError
 from mmsetup.smoke import Recipe, smoke
 from mmsetup.smoke.judge import EXPECTED_OPS
 
@@ -93,10 +94,9 @@ def test_a_model_that_hardly_trained_does_not_pass(stack_environment):
 
 
 def test_a_gpu_that_is_not_there_is_a_clear_failure(stack_environment):
-    report = smoke(stack_environment, device="cuda:7")
-    assert not report.passed
-    assert report.failure is not None
-    assert report.failure.message
+    with pytest.raises(RequestError, match="there is no GPU cuda:7 that torch sees") as caught:
+        smoke(stack_environment, device="cuda:7")
+    assert str(caught.value.remedy).endswith("--device cpu")
 
 
 def test_the_images_are_the_same_in_the_target(stack_environment):

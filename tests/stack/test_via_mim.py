@@ -195,7 +195,7 @@ def test_without_a_terminal_the_changes_are_shown_and_nothing_is_done(go: Callab
     done = go("--no-build")
     assert done.code == 12
     assert "openmim alone" in done.err
-    assert "mmsetup install --via mim --yes" in done.err
+    assert "mmsetup install --via mim --no-smoke --no-build --yes" in done.err
     assert list((tmp_path / "work").iterdir()) == []
 
 
