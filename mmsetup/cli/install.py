@@ -39,6 +39,9 @@ def command(
     via: Annotated[
         Way, typer.Option("--via", help="What installs the OpenMMLab packages; mim brings openmim along.")
     ] = Way.UV,
+    reinstall: Annotated[
+        bool, typer.Option("--reinstall", help="Make it again even if nothing about it has changed.")
+    ] = False,
     yes: Annotated[
         bool,
         typer.Option(
@@ -77,6 +80,7 @@ def command(
             with_smoke=smoke,
             wait=wait,
             by_mim=via is Way.MIM,
+            anew=reinstall,
             elsewhere=lambda here: selectors.machine(here, catalog, beside_lock=locked),
             show=lambda made: show_plan(made, errors),
             show_company=lambda found: show_changes(found, errors),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +21,7 @@ from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.catalog import Catalog, Family, Gate, gate_reader
 from mmsetup.doctor import conda, declared, imports, installed
 from mmsetup.doctor.breaks import concerning
+from mmsetup.doctor.commands import Commands
 from mmsetup.doctor.installed import Compiled
 from mmsetup.doctor.loading import Taken, loads, search_path, taken
 from mmsetup.doctor.operators import Operators, is_operators, read_operators
@@ -43,8 +43,6 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (nothing is written there)
 # Names that projects give to folders which are no part of them once installed.
 _ANYBODYS = frozenset({"tests", "test", "docs", "doc", "tools", "examples", "benchmarks", "scripts", "demo"})
 _FAMILIES_MODULES = frozenset({"torch", "torchvision", *declared.EDITIONS})
-# Where a new environment goes when the one that was looked at is to stay.
-_BESIDE = ".venv"
 
 
 def _current() -> Path | None:
@@ -348,44 +346,13 @@ class Context:
             inherited=self._search_path_of_python,
         )
 
-    def install(self, *requirements: str) -> str:
-        """Word the command that installs ``requirements`` into the environment.
-
-        NVIDIA's own build of torch is named as one more, so that no resolver puts another in its place.
-        """
-        torch = self.environment.torch
-        if torch is not None and torch.is_vendor_build:
-            kept = self.environment.version_of("torch") or torch.version
-            requirements = (*requirements, f"torch=={kept}")
-        wanted = shlex.join(requirements)
-        python = shlex.quote(str(self.environment.interpreter.path))
-        if self.environment.version_of("pip"):
-            return f"{python} -m pip install {wanted}"
-        return f"uv pip install --python {python} {wanted}"
-
-    def uninstall(self, *names: str) -> str:
-        """Word the command that removes distributions from the environment."""
-        python = shlex.quote(str(self.environment.interpreter.path))
-        if self.environment.version_of("pip"):
-            return f"{python} -m pip uninstall -y {shlex.join(names)}"
-        return f"uv pip uninstall --python {python} {shlex.join(names)}"
-
-    @property
-    def make_again(self) -> str:
-        """Word the command that makes the environment again, or beside one that mmsetup does not replace.
-
-        mmsetup makes virtual environments alone: those of conda, the interpreter's own and those with
-        NVIDIA's build of torch, for which nobody else has ops, stay as they are.
-        """
-        environment = self.environment
-        words = ["mmsetup", "install", "--env"]
-        is_theirs = environment.torch is not None and environment.torch.is_vendor_build
-        stays = "" if environment.is_virtual and not is_theirs else f"  # {environment.prefix} stays as it is"
-        words.append(_BESIDE if stays else str(environment.prefix))
-        families = self.catalog.families
-        if self.family is not None and self.family is not families[0]:
-            words += ["--family", self.family.name]
-        return shlex.join(words) + stays
+    @cached_property
+    def commands(self) -> Commands:
+        """Word the commands that change the environment."""
+        family = self.family
+        return Commands(
+            self.environment, family.name if family and family is not self.catalog.families[0] else ""
+        )
 
 
 def _is_name(module: str) -> bool:

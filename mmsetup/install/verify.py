@@ -14,7 +14,7 @@ from mmsetup.binary.judgement import Verdict, judge
 from mmsetup.binary.operators import OPS_MODULE
 from mmsetup.binary.surroundings import Surroundings
 from mmsetup.errors import IntegrityError
-from mmsetup.install.manifest import missing_packages
+from mmsetup.install.contents import missing_packages
 from mmsetup.lock import Lock
 
 __all__ = ["verify_environment", "verify_wheel"]

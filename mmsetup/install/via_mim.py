@@ -20,7 +20,7 @@ from mmsetup.build import fetch
 from mmsetup.errors import IntegrityError, ProcessError
 from mmsetup.files import sha256
 from mmsetup.install.changes import Change
-from mmsetup.install.manifest import missing_packages
+from mmsetup.install.contents import missing_packages
 from mmsetup.install.openmim import Company, installs, located, page_below
 from mmsetup.lock import Lock, LockedPackage
 from mmsetup.lock.model import requirement_lines

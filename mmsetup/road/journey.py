@@ -22,10 +22,10 @@ class Journey:
     """What ``mmsetup install`` was asked to do.
 
     ``lock_file`` takes the place of a plan, ``elsewhere`` replaces facts of this machine by what was said of
-    another. With ``by_mim`` mim installs what it can install. ``show`` is
-    called with the plan before anything is done, ``show_company`` with what openmim brings along, ``confirm``
-    with a question before an environment that mmsetup did not make is replaced and before openmim is put into
-    one; it raises when the answer is no.
+    another. With ``by_mim`` mim installs what it can install; with ``anew`` an environment that already is
+    what would come of it is made again. ``show`` is called with the plan before anything is done,
+    ``show_company`` with what openmim brings along, ``confirm`` with a question before an environment that
+    mmsetup did not make is replaced and before openmim is put into one; it raises when the answer is no.
     """
 
     target: Path
@@ -34,6 +34,7 @@ class Journey:
     with_smoke: bool = True
     wait: bool = True
     by_mim: bool = False
+    anew: bool = False
     elsewhere: Callable[[Machine], Machine] = field(default=lambda here: here)
     show: Callable[[Plan], None] = field(default=lambda _: None)
     show_company: Callable[[Company], None] = field(default=lambda _: None)

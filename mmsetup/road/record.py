@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmsetup.build import BuiltWheel
 from mmsetup.install import Manifest
+from mmsetup.install.contents import recorded_ops
 from mmsetup.install.via_mim import MimRun
 from mmsetup.paths import manifest_folder
 from mmsetup.render.document import document, dump, plain
@@ -39,19 +40,26 @@ def moved(report: SmokeReport, new: Path, place: Path) -> SmokeReport:
 
 
 def manifest_of(
-    mark: str,
+    new: Path,
     pinned: Pinned,
     built: BuiltWheel | None,
     reports: Sequence[SmokeReport],
     runs: Sequence[MimRun],
+    *,
+    marks: tuple[str, str],
 ) -> Manifest:
-    """Give the manifest of what was installed; ``mark`` is the fingerprint of what it was asked with."""
-    ops = {"origin": "prebuilt"}
+    """Give the manifest of what was installed as ``new``.
+
+    ``marks`` are the fingerprints of what was asked and of what was installed.
+    """
+    ops: dict[str, object] = {"origin": "prebuilt"}
     if built is not None:
         ops = {"origin": "built", "key": built.key, "sha256": built.sha256, "wheel": built.path.name}
+    ops["files"] = recorded_ops(new)
     packages = pinned.lock.packages
     return Manifest(
-        fingerprint=mark,
+        fingerprint=marks[0],
+        content=marks[1],
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         lock_digest=pinned.lock.digest,
         python=pinned.lock.python,

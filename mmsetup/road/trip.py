@@ -19,7 +19,8 @@ from mmsetup.errors import CheckFailedError, NoPlanError, RequestError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
 from mmsetup.install.changes import Limit
-from mmsetup.install.manifest import fingerprint, missing_files, missing_packages, write_manifest
+from mmsetup.install.contents import changed_files, missing_packages
+from mmsetup.install.manifest import fingerprint, write_manifest
 from mmsetup.install.openmim import Company, company, digest, installs
 from mmsetup.install.space import ensure_space, is_cached
 from mmsetup.install.target import held, recover
@@ -41,6 +42,8 @@ from mmsetup.road.record import manifest_of, moved
 from mmsetup.smoke import SmokeReport, smoke
 
 __all__ = ["travel"]
+
+_MOST_NAMED = 5
 
 
 def travel(journey: Journey, progress: Progress) -> Outcome:
@@ -64,6 +67,7 @@ class _Trip:
         self._journey = journey
         self._progress = progress
         self._seconds: dict[str, float] = {}
+        self._drift: tuple[str, ...] | None = None
 
     def go(self, target: Target) -> Outcome:
         remove_stale(cache_folder("builds"))
@@ -72,11 +76,15 @@ class _Trip:
         given = given_lock(self._journey.lock_file, self._journey.request, catalog)
         way = f"mim {digest()}" if self._journey.by_mim else ""
         mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "", way=way)
-        known = self._unchanged(target, mark)
+        known = self._known(target, mark=mark)
         if known is not None:
             return self._complete(target, known)
         self._announce(target)
         pinned, prebuilt = self._settled(target, machine, catalog, given)
+        content = fingerprint(self._journey.request, machine, catalog, pinned.lock.digest, way=way)
+        known = self._known(target, content=content)
+        if known is not None:
+            return self._complete(target, replace(known, fingerprint=mark))
         beside = self._beside(pinned, catalog) if self._journey.by_mim else None
         built = self._built(pinned, catalog)
         wheels = {prebuilt.distribution: prebuilt.path} if prebuilt else {}
@@ -87,7 +95,7 @@ class _Trip:
                 offline = self._journey.request.offline
                 wheels |= patched_wheels(pinned, catalog, self._progress, offline=offline)
         errand = self._errand(pinned, catalog, wheels, beside) if beside else None
-        return self._installed(target, pinned, mark, wheels, built, errand=errand)
+        return self._installed(target, pinned, (mark, content), wheels, built, errand=errand)
 
     @contextmanager
     def _stage(self, name: str, title: str) -> Iterator[None]:
@@ -96,22 +104,32 @@ class _Trip:
         yield
         self._seconds[name] = round(self._seconds.get(name, 0.0) + time.monotonic() - began, 3)
 
-    def _unchanged(self, target: Target, mark: str) -> Manifest | None:
+    def _known(self, target: Target, *, mark: str = "", content: str = "") -> Manifest | None:
+        """Give what is known of a whole environment that came of the same request, or of the same files."""
         manifest = read_manifest(target.path) if target.state == "ours" else None
-        if manifest is None or manifest.fingerprint != mark:
+        if manifest is None or self._journey.anew:
             return None
-        drift = missing_packages(target.path, manifest.everything)
-        drift += tuple(f"{name} is gone" for name in missing_files(target.path))
-        for line in drift[:5]:
-            self._progress.note(f"changed since it was installed: {line}")
-        return None if drift else manifest
+        is_same = manifest.fingerprint == mark if mark else manifest.content == content
+        return manifest if is_same and self._is_whole(target, manifest) else None
+
+    def _is_whole(self, target: Target, manifest: Manifest) -> bool:
+        if self._drift is None:
+            self._drift = missing_packages(target.path, manifest.everything)
+            self._drift += changed_files(target.path, manifest.ops.get("files", {}))
+            for line in self._drift[:_MOST_NAMED]:
+                self._progress.note(f"changed since it was installed: {line}")
+            if len(self._drift) > _MOST_NAMED:
+                self._progress.note(f"and {len(self._drift) - _MOST_NAMED} more")
+        return not self._drift
 
     def _complete(self, target: Target, manifest: Manifest) -> Outcome:
         python = target.path / "bin" / "python"
         report = None
         if self._journey.with_smoke and not manifest.smoke:
             report = self._smoked(target.path, python, present=True)
-            write_manifest(target.path, manifest.with_smoke(plain(report)))
+            manifest = manifest.with_smoke(plain(report))
+        if manifest != read_manifest(target.path):
+            write_manifest(target.path, manifest)
         return Outcome(
             status="smoked" if report else "unchanged",
             environment=target.path,
@@ -259,7 +277,7 @@ class _Trip:
         self,
         target: Target,
         pinned: Pinned,
-        mark: str,
+        marks: tuple[str, str],
         wheels: Mapping[str, Path],
         built: BuiltWheel | None,
         *,
@@ -280,7 +298,7 @@ class _Trip:
             verify_environment(new, pinned.lock)
             if self._journey.with_smoke:
                 reports.append(moved(self._smoked(new, python), new, target.path))
-            write_manifest(new, manifest_of(mark, pinned, built, reports, runs))
+            write_manifest(new, manifest_of(new, pinned, built, reports, runs, marks=marks))
 
         later = tuple(errand.wheels) if errand else ()
         self._progress.stage(f"Installing {len(pinned.lock.packages) - len(later)} packages")

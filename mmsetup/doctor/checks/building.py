@@ -43,7 +43,7 @@ def setuptools_too_new(context: Context) -> Iterator[Observation]:
                 "warning",
                 f"a build of {context.family.ops.distribution} needs {wanted}, here is {version}",
                 (context.family.build.source,),
-                context.install(str(wanted)),
+                context.commands.install(str(wanted)),
                 Fix(install=(str(wanted),)),
             )
 
@@ -80,7 +80,7 @@ def no_compiler_for_gpus(context: Context) -> Iterator[Observation]:
             "warning",
             f"{found.refusal} (torch {torch.version} is built with CUDA {torch.cuda})",
             tuple(f"CUDA {kit.version} in {kit.path}" for kit in machine.toolkits) or ("no CUDA toolkit",),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -100,7 +100,7 @@ def source_too_old(context: Context) -> Iterator[Observation]:
         return
     for found in context.catalog.breaks:
         if found.only_built and not found.platforms and found.concerns(context.versions, built=True):
-            yield Observation("warning", found.effect, (found.id, *found.source), context.make_again)
+            yield Observation("warning", found.effect, (found.id, *found.source), context.commands.make_again)
 
 
 @check(
@@ -120,7 +120,7 @@ def little_memory(context: Context) -> Iterator[Observation]:
             "warning",
             f"{available / 1e9:.1f} GB of memory are free, one compiler takes {_BYTES_PER_JOB / 1e9:.2f} GB",
             (f"{context.machine.memory.total_bytes / 1e9:.1f} GB in all",),
-            f"MAX_JOBS=1 {context.make_again}",
+            f"MAX_JOBS=1 {context.commands.make_again}",
         )
 
 

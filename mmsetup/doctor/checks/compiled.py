@@ -52,7 +52,7 @@ def for_another_python(context: Context) -> Iterator[Observation]:
         "error",
         f"{len(found)} distributions are for another Python or processor: {names}",
         tuple(f"{one.name} {one.version} {message}" for one, message, _ in found[:_MOST_NAMED]),
-        context.make_again,
+        context.commands.make_again,
     )
 
 
@@ -161,7 +161,9 @@ def for_another_numpy(context: Context) -> Iterator[Observation]:
                     "error",
                     f"{one.owner.name} {one.owner.version} was compiled for numpy 1, here is numpy {numpy}",
                     (f"{one.path}: it uses numpy's C interface and does not name numpy._core",),
-                    context.install("numpy<2") if is_free else context.install("--upgrade", owner),
+                    context.commands.install("numpy<2")
+                    if is_free
+                    else context.commands.install("--upgrade", owner),
                     Fix(install=("numpy<2",)) if is_free else None,
                 )
                 break
@@ -183,8 +185,8 @@ def _declares_numpy(context: Context, one: Distribution) -> bool:
 
 def _again(context: Context, one: Distribution, message: str, evidence: tuple[str, ...]) -> Observation:
     torch = one.name in {"torch", "torchvision"} or one.name.startswith("nvidia-")
-    wanted = context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}")
-    return Observation("error", message, evidence, context.make_again if torch else wanted)
+    wanted = context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}")
+    return Observation("error", message, evidence, context.commands.make_again if torch else wanted)
 
 
 def _by_owner(context: Context) -> Iterator[tuple[str, list[Compiled]]]:
@@ -233,8 +235,8 @@ def _named(owners: Collection[str]) -> str:
 def _for_this_system(context: Context, owners: list[str]) -> str:
     own = {one.name for one in context.stack}
     if own.intersection(owners) or len(owners) >= MANY:
-        return context.make_again
-    return context.install("--force-reinstall", "--no-cache-dir", *owners)
+        return context.commands.make_again
+    return context.commands.install("--force-reinstall", "--no-cache-dir", *owners)
 
 
 def _newer_cxx(context: Context, library: Path, source: str) -> str:
@@ -244,7 +246,7 @@ def _newer_cxx(context: Context, library: Path, source: str) -> str:
         return (
             f"conda install -y -p {shlex.quote(str(context.environment.prefix))} -c conda-forge libstdcxx-ng"
         )
-    return "use a newer base image  # or: " + context.make_again
+    return "use a newer base image  # or: " + context.commands.make_again
 
 
 def _of_numpy(one: Compiled) -> tuple[bool, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,14 +45,14 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
     evidence = (f"installed: {here}", *(f"site-packages: {folder}" for folder in environment.site_packages))
     if environment.torch is None and not (_is_elsewhere(context, "torch") or _is_before(context, "torch")):
         damage = tuple(note for note in environment.notes if "torch" in note)
-        yield Observation("error", "torch is not here", (*evidence, *damage), context.make_again)
+        yield Observation("error", "torch is not here", (*evidence, *damage), context.commands.restore)
     has_ops = any(_is_elsewhere(context, name) for name in EDITIONS[OPS_PACKAGE]) or _is_before(
         context, OPS_PACKAGE
     )
     above = context.above_mmcv
     if above and not has_ops and context.folder(OPS_PACKAGE) is None:
         yield Observation(
-            "error", f"{', '.join(above)} need mmcv, and it is not here", evidence, context.make_again
+            "error", f"{', '.join(above)} need mmcv, and it is not here", evidence, context.commands.restore
         )
 
 
@@ -75,7 +76,7 @@ def owned_twice(context: Context) -> Iterator[Observation]:
                 "error" if severity == "error" else "warning",
                 f"{len(owners)} distributions own {module}/: {', '.join(names)}",
                 tuple(f"{one.path}: {one.name} {one.version}" for one in owners),
-                f"{context.uninstall(*names)} && rm -rf {owners[0].path.parent / module}"
+                f"{context.commands.uninstall(*names)} && rm -rf {owners[0].path.parent / module}"
                 f" && {_one_of(context, module, owners)}",
                 keeping_one(context, module, owners),
             )
@@ -103,7 +104,7 @@ def left_behind(context: Context) -> Iterator[Observation]:
                 "error",
                 f"no installed distribution owns {OPS_PACKAGE}/, so what it is cannot be known",
                 (f"{folder}: {len(present)} Python and extension files",),
-                f"rm -rf {folder} && {context.make_again}",
+                f"rm -rf {folder} && {context.commands.restore}",
             )
         return
     recorded = [
@@ -117,7 +118,8 @@ def left_behind(context: Context) -> Iterator[Observation]:
             "warning",
             f"{len(unowned)} file(s) in {OPS_PACKAGE}/ are in no RECORD",
             _few([str(path) for path in sorted(unowned)]),
-            f"{context.uninstall(*(one.name for one in owners))} && rm -rf {folder} && {context.make_again}",
+            f"{context.commands.uninstall(*(one.name for one in owners))} && rm -rf {folder} && "
+            f"{context.commands.restore}",
         )
 
 
@@ -133,12 +135,15 @@ def left_behind(context: Context) -> Iterator[Observation]:
 def traces(context: Context) -> Iterator[Observation]:
     """Observe what the probe of the environment could not read."""
     if notes := context.environment.notes:
+        renamed = _renamed(context)
         yield Observation(
             "warning",
             f"{len(notes)} trace(s) of damage in site-packages",
             _few(list(notes)),
-            context.make_again,
-            Fix(delete=renamed) if (renamed := _renamed(context)) else None,
+            shlex.join(["rm", "-r", *map(str, renamed)])
+            if len(renamed) == len(notes)
+            else context.commands.restore,
+            Fix(delete=renamed) if renamed else None,
         )
 
 
@@ -168,7 +173,9 @@ def not_whole(context: Context) -> Iterator[Observation]:
                 "error" if one.name in context.needed else "warning",
                 f"{one.name} {one.version} is not whole: {len(different)} compiled file(s) differ",
                 _few(different),
-                context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                context.commands.restore
+                if is_chosen_jointly(one.name) and "+" in one.version
+                else context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
                 None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
 
@@ -202,9 +209,9 @@ def lacks_files(context: Context) -> Iterator[Observation]:
                 f"{one.name} {one.version} lacks {len(absent)} of its Python files"
                 + (", and cannot be imported" if is_lost else ""),
                 _few([str(one.path.parent / name) for name in absent]),
-                context.make_again
+                context.commands.restore
                 if is_chosen_jointly(one.name)
-                else context.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                else context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
                 None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
 
@@ -280,8 +287,8 @@ def _difference(path: Path, size: int) -> str:
 
 def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
     if module != OPS_PACKAGE:
-        return context.install(f"{owners[-1].name}=={owners[-1].version}")
-    return context.make_again
+        return context.commands.install(f"{owners[-1].name}=={owners[-1].version}")
+    return context.commands.make_again
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:

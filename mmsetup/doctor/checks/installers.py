@@ -102,7 +102,7 @@ def mim_holds_back(context: Context) -> Iterator[Observation]:
             "warning",
             f"openmim keeps {', '.join(names)} at old releases",
             tuple(words for _, words in held)[: _MOST_NAMED + 3],
-            f"{context.uninstall(*present)} && {context.install('--upgrade', *newest)}",
+            f"{context.commands.uninstall(*present)} && {context.commands.install('--upgrade', *newest)}",
         )
 
 
@@ -135,7 +135,7 @@ def conda_and_pip(context: Context) -> Iterator[Observation]:
             "warning",
             f"conda recorded {len(different)} package(s) of the stack in another version than is here",
             tuple(different[:_MOST_NAMED]),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -205,7 +205,7 @@ def _by_uv(context: Context, requirements: list[str]) -> str:
     """Word the command that installs into an environment that may lack pip, pip among it."""
     python = shlex.quote(str(context.environment.interpreter.path))
     if context.environment.version_of("pip"):
-        return context.install(*requirements)
+        return context.commands.install(*requirements)
     return f"uv pip install --python {python} {shlex.join(requirements)}"
 
 

@@ -94,7 +94,7 @@ def driver_too_old(context: Context) -> Iterator[Observation]:
             "error",
             f"CUDA {torch.cuda} of torch {torch.version} needs driver {floor[0]}, here is {driver.version}",
             (f"driver {driver.version}, read from {driver.source}", floor[1]),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -136,7 +136,7 @@ def operators_without_gpu_code(context: Context) -> Iterator[Observation]:
             "error",
             "mmcv/_ext was compiled without CUDA, and this machine has a GPU",
             (f"{operators.path}: no section .nv_fatbin", *_named(context.machine.gpus)),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -156,7 +156,7 @@ def torch_without_cuda(context: Context) -> Iterator[Observation]:
             "error",
             f"torch {torch.version} is a build without CUDA and cannot use {gpus[0].name}",
             (f"{torch.path / 'version.py'}: cuda is not set", *_named(gpus)),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -205,7 +205,7 @@ def _without_code(
         held = ", ".join([*sass, *(f"{one} (PTX)" for one in ptx)])
         names = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.architecture})" for gpu in left_out))
         yield Observation(
-            "error", f"{what} holds no code for {names}", (f"{place}: {held}",), context.make_again
+            "error", f"{what} holds no code for {names}", (f"{place}: {held}",), context.commands.make_again
         )
 
 
@@ -222,7 +222,7 @@ def _bring(context: Context, module: Path, absent: tuple[Missing, ...]) -> str:
     owners = [one for one in context.owners("cv2") if not one.name.endswith("-headless")]
     if module.parent.name == "cv2" and owners:
         headless = f"{owners[0].name}-headless=={Version(owners[0].version).public}"
-        return f"{context.uninstall(owners[0].name)} && {context.install(headless)}"
+        return f"{context.commands.uninstall(owners[0].name)} && {context.commands.install(headless)}"
     packages = sorted({_PACKAGES.get(one.library, "") for one in absent} - {""})
     if packages:
         return f"apt-get install {' '.join(packages)}"

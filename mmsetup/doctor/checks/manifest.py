@@ -23,7 +23,7 @@ _MOST_NAMED = 8
     title="The environment differs from what mmsetup installed",
     cause="Something was installed, upgraded or removed after mmsetup made and tried the environment.",
     looks_at="The versions in the manifest inside the environment against the installed distributions.",
-    remedy="mmsetup install makes the environment again as it was recorded.",
+    remedy="mmsetup install --lock with the lockfile that lies in the environment makes it as it was.",
 )
 def drifted(context: Context) -> Iterator[Observation]:
     """Observe pinned distributions that are gone or have another version."""
@@ -40,7 +40,7 @@ def drifted(context: Context) -> Iterator[Observation]:
             "warning",
             f"{len(different)} distribution(s) are not as recorded",
             (*different[:_MOST_NAMED], *((f"and {more} more",) if more > 0 else ())),
-            context.make_again,
+            context.commands.restore,
         )
 
 

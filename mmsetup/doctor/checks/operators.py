@@ -47,7 +47,7 @@ def are_missing(context: Context) -> Iterator[Observation]:
         by = f", installed by {owner.installer}" if owner.installer else ""
         evidence.append(f"{owner.name} {owner.version}{by}: {state}")
     yield Observation(
-        "error", "mmcv has no _ext, so import mmcv.ops fails", tuple(evidence), context.make_again
+        "error", "mmcv has no _ext, so import mmcv.ops fails", tuple(evidence), context.commands.restore
     )
 
 
@@ -69,15 +69,15 @@ def unloadable(context: Context) -> Iterator[Observation]:
     name = f"{interpreter.implementation} {interpreter.version}"
     if operators.path is None:
         found = tuple(str(path) for path in operators.candidates)
-        yield Observation("error", f"mmcv/_ext is not for {name}", found, context.make_again)
+        yield Observation("error", f"mmcv/_ext is not for {name}", found, context.commands.make_again)
     elif operators.facts is None:
-        yield Observation("error", "mmcv/_ext is damaged", (operators.fault,), context.make_again)
+        yield Observation("error", "mmcv/_ext is damaged", (operators.fault,), context.commands.restore)
     elif operators.facts.machine != (here := context.machine.cpu.architecture):
         yield Observation(
             "error",
             f"mmcv/_ext is for {operators.facts.machine}, this machine is {here}",
             (str(operators.path),),
-            context.make_again,
+            context.commands.make_again,
         )
 
 
@@ -115,7 +115,7 @@ def need_another_cuda(context: Context) -> Iterator[Observation]:
             *(f"{name}: {place or 'nowhere'}" for name, place in elsewhere.items()),
             *_runtimes(context),
         ),
-        context.make_again,
+        context.commands.make_again,
     )
 
 
@@ -141,7 +141,7 @@ def need_another_torch(context: Context) -> Iterator[Observation]:
             "error",
             f"mmcv/_ext needs {len(missing)} name(s) that torch {torch.version} does not have",
             (str(operators.path), *few, *more),
-            context.make_again,
+            context.commands.make_again,
         )
 
 

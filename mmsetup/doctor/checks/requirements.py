@@ -95,7 +95,7 @@ def undeclared(context: Context) -> Iterator[Observation]:
                 "error",
                 f"{wanted.name} is imported and not here",
                 (evidence,),
-                context.install(f"{wanted.name}{wanted.specifier}"),
+                context.commands.install(f"{wanted.name}{wanted.specifier}"),
                 installing(context, wanted),
             )
 
@@ -132,8 +132,8 @@ def _beyond(context: Context, one: Distribution, wanted: Requirement) -> Iterato
 def _bring(context: Context, wanted: Requirement) -> str:
     """Word the command for a requirement; torch and what is built for it are chosen together or not."""
     if is_chosen_jointly(canonicalize_name(wanted.name)):
-        return context.make_again
-    return context.install(f"{wanted.name}{wanted.specifier}")
+        return context.commands.make_again
+    return context.commands.install(f"{wanted.name}{wanted.specifier}")
 
 
 def _standing_in(context: Context, name: str) -> str | None:

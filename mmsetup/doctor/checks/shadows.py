@@ -127,11 +127,11 @@ def checkout_is_gone(context: Context) -> Iterator[Observation]:
                 "error" if one.name in context.needed else "warning",
                 f"{one.name} {one.version} was installed from {folder}, which is gone",
                 (f"{one.path / 'direct_url.json'}: {folder}",),
-                context.install(
+                context.commands.install(
                     "--force-reinstall", "--no-deps", f"{one.name}=={Version(one.version).public}"
                 )
                 if parsed(one.version)
-                else context.make_again,
+                else context.commands.make_again,
             )
 
 

@@ -88,7 +88,9 @@ def damaged(context: Context) -> Iterator[Observation]:
     evidence = [f"{folder / name} is missing" for name in _CORE if not (folder / name).is_file()]
     evidence += filter(None, map(_fault, sorted(folder.glob("*.so*"))))
     if evidence:
-        yield Observation("error", f"torch {torch.version} is not whole", tuple(evidence), context.make_again)
+        yield Observation(
+            "error", f"torch {torch.version} is not whole", tuple(evidence), context.commands.restore
+        )
 
 
 def _partner(context: Context, repair: Fix | None) -> str:
@@ -98,8 +100,8 @@ def _partner(context: Context, repair: Fix | None) -> str:
     would leave it.
     """
     if repair is None or any("+" in one for one in repair.install):
-        return context.make_again
-    return context.install("--force-reinstall", "--no-deps", *repair.install)
+        return context.commands.make_again
+    return context.commands.install("--force-reinstall", "--no-deps", *repair.install)
 
 
 def _fault(library: Path) -> str:

@@ -65,7 +65,7 @@ def known_limit(context: Context) -> Iterator[Observation]:
             "error" if found.cause.severity == "error" else "warning",
             f"{found.bound.name} {found.version} is outside {found.bound.specifier}: {found.cause.effect}",
             _evidence(context, found.cause),
-            context.install(str(context.bounded(found.name))),
+            context.commands.install(str(context.bounded(found.name))),
             installing(context, context.bounded(found.name)),
         )
 
@@ -89,7 +89,7 @@ def known_break(context: Context) -> Iterator[Observation]:
                 _severity(context, found),
                 found.effect,
                 _evidence(context, found),
-                context.make_again,
+                context.commands.make_again,
             )
 
 
@@ -106,5 +106,5 @@ def _evidence(context: Context, found: Break) -> tuple[str, ...]:
 
 def _within(context: Context, owner: str, accepted: str) -> str:
     if context.family is not None and owner == context.family.ops.distribution:
-        return context.make_again
-    return context.install(f"{owner}{accepted}")
+        return context.commands.make_again
+    return context.commands.install(f"{owner}{accepted}")

@@ -107,7 +107,7 @@ def _of_operators(answer: Answer, context: Context, findings: Sequence[Finding])
     device = bad[0].name.partition(" on ")[2]
     failure = Failure("raised", "\n".join(evidence))
     message = f"{names} on {device} {'does' if len(bad) == 1 else 'do'} not give what torchvision gives"
-    return [_explained(message, evidence, context.make_again, "error", explanation(failure, findings))]
+    return [_explained(message, evidence, context.commands.restore, "error", explanation(failure, findings))]
 
 
 def _measured(value: float | None) -> str:
@@ -200,8 +200,10 @@ def _remedy(question: Question, failure: Failure, context: Context) -> str:
     library = failure.place.library if failure.place is not None else ""
     owner = _owner(library or failure.file, context)
     if owner and not owner.startswith(("torch", "mm", "onedl")):
-        return context.install("--force-reinstall", f"{owner}=={context.environment.version_of(owner)}")
-    return context.make_again
+        return context.commands.install(
+            "--force-reinstall", f"{owner}=={context.environment.version_of(owner)}"
+        )
+    return context.commands.restore
 
 
 def _owner(file: str, context: Context) -> str:

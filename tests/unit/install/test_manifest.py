@@ -12,8 +12,6 @@ from mmsetup.cli.arguments import Selectors
 from mmsetup.install.manifest import (
     Manifest,
     fingerprint,
-    missing_files,
-    missing_packages,
     read_manifest,
     write_manifest,
 )
@@ -114,48 +112,3 @@ def test_every_wish_makes_another_request(
     catalog = load()
     requests = [selectors.request(catalog) for selectors in (Selectors(), other)]
     assert len({fingerprint(request, MACHINE, catalog) for request in requests}) == 2
-
-
-def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp_path: Path) -> None:
-    site = tmp_path / "lib" / "python3.10" / "site-packages"
-    (site / "Foo_Bar-1.0.dist-info").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(tmp_path / "away")
-    noticed = missing_packages(tmp_path, {"foo-bar": "1.0", "gone": "2"})
-    assert len(noticed) == 2
-    assert "leads nowhere" in noticed[0]
-    assert noticed[1].startswith("gone 2")
-    (tmp_path / "away").write_text("")
-    assert missing_packages(tmp_path, {"foo-bar": "1.0"}) == ()
-    assert missing_packages(tmp_path, {"foo-bar": "1.1"}) != ()
-
-
-def test_a_recorded_file_that_is_gone_is_noticed(tmp_path: Path) -> None:
-    site = tmp_path / "lib" / "python3.10" / "site-packages"
-    record = site / "mmcv_full-1.7.2.dist-info" / "RECORD"
-    record.parent.mkdir(parents=True)
-    record.write_text(
-        "mmcv/_ext.so,sha256=abc,3\n"
-        '"mmcv/with, comma.py",sha256=abc,3\n'
-        "mmcv/__pycache__/ops.pyc,,\n"
-        "mmcv_full-1.7.2.dist-info/RECORD,,\n"
-    )
-    (site / "mmcv").mkdir()
-    (tmp_path / "lib64").symlink_to("lib")
-    (site / "mmcv" / "with, comma.py").write_text("")
-    assert missing_files(tmp_path) == ("mmcv/_ext.so",)
-    (site / "mmcv" / "_ext.so").write_text("")
-    assert missing_files(tmp_path) == ()
-    record.write_bytes(b"\xff")
-    assert missing_files(tmp_path) == (str(record),)
-
-
-def test_a_wheel_that_names_its_torch_is_the_version_of_the_lock(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text("")
-    built = tmp_path / "lib" / "python3.10" / "site-packages" / "mmcv_full-1.7.2+pt1.13.1cpu.dist-info"
-    built.mkdir(parents=True)
-    assert missing_packages(tmp_path, {"mmcv-full": "1.7.2"}) == ()
-    assert missing_packages(tmp_path, {"mmcv-full": "1.7.2+pt1.13.1cpu"}) == ()
-    (line,) = missing_packages(tmp_path, {"mmcv-full": "1.7.2+pt1.13.1cu117"})
-    assert line == "mmcv-full 1.7.2+pt1.13.1cu117 (there is 1.7.2+pt1.13.1cpu)"

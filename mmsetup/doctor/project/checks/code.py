@@ -56,7 +56,7 @@ def dropped_by_numpy(project: Project) -> Iterator[Observation]:
             f"the code uses what numpy {version} does not have, in {counted(len(lines), 'line')}",
             shown(lines),
             "replace np.bool, np.int, np.float by bool, int, float (np.bool_, np.int64, np.float64); "
-            f"or: {context.install(_older(project))}",
+            f"or: {context.commands.install(_older(project))}",
         )
 
 

@@ -137,7 +137,7 @@ def absent_packages(project: Project) -> Iterator[Observation]:
             f"{name if is_of_stack else top} is not installed; it is needed in "
             f"{counted(len(one.lines), 'place')}",
             shown(list(one.lines)),
-            f"{context.make_again} --with {top}"
+            context.commands.anew("--with", top)
             if top in project.rules.packages
             else f"add the folder that holds {top} to PYTHONPATH, or install it",
         )

@@ -296,7 +296,7 @@ def _reason(named: _Named, registry: Registry) -> tuple[Severity, str, str]:  # 
         return (
             "error",
             f"{same[0].distribution} {same[0].version} has it, which is not installed",
-            f"{context.make_again} --with {same[0].module}, and type='{same[0].module}.{named.name}'",
+            f"{context.commands.anew('--with', same[0].module)}  # and type='{same[0].module}.{named.name}'",
         )
     strange = [r for r in elsewhere if project.rules.generations.get(r.family) != here]
     if strange:

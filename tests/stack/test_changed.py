@@ -1,0 +1,75 @@
+"""An environment that was changed after mmsetup made it: noticed, and mended by the command that doctor names."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def go(mmsetup: Callable, stack_environment: Path, tmp_path: Path) -> Callable:
+    """Run mmsetup where an environment was made from the lock of the one that all share."""
+
+    def run(*words: str | Path):
+        return mmsetup(*words, "--json", cwd=tmp_path)
+
+    lock = stack_environment / ".mmsetup" / "requirements.txt"
+    assert run("install", "--no-smoke", "--offline", "--lock", lock).document["status"] == "installed"
+    return run
+
+
+def site_packages(environment: Path) -> Path:
+    """Give the folder of the installed packages."""
+    (folder,) = environment.glob("lib/python3*/site-packages")
+    return folder
+
+
+def put(path: Path, contents: bytes) -> None:
+    """Replace a file, which may be a hard link into a cache."""
+    path.unlink()
+    path.write_bytes(contents)
+
+
+def test_damaged_ops_are_mended_by_the_named_command(go: Callable, tmp_path: Path) -> None:
+    (ops,) = (site_packages(tmp_path / ".venv") / "mmcv").glob("_ext*.so")
+    whole = ops.read_bytes()
+    put(ops, b"x")
+    (finding,) = go("doctor", "--env", ".venv").document["findings"]
+    assert finding["id"] == "MM202"
+    command, *words = shlex.split(finding["remedy"])
+    assert (command, words[0]) == ("mmsetup", "install")
+    assert go(*words, "--no-smoke").document["status"] == "installed"
+    assert ops.read_bytes() == whole
+    assert go("doctor", "--env", ".venv").document["findings"] == []
+
+
+@pytest.mark.parametrize("name", ["mmcv/ops/nms.py", "torch/nn/modules/conv.py", "cv2/cv2.abi3.so"])
+def test_a_file_that_is_empty_is_noticed_by_the_next_install(go: Callable, tmp_path: Path, name: str) -> None:
+    file = site_packages(tmp_path / ".venv") / name
+    put(file, b"")
+    lock = tmp_path / ".venv" / ".mmsetup" / "requirements.txt"
+    done = go("install", "--no-smoke", "--offline", "--lock", lock)
+    assert f"{name} has 0 bytes instead of " in " ".join(done.err.split())
+    assert done.document["status"] == "installed"
+    assert file.stat().st_size
+
+
+def test_the_same_files_asked_for_in_other_words_are_not_installed_again(
+    go: Callable, tmp_path: Path
+) -> None:
+    lock = tmp_path / ".venv" / ".mmsetup" / "requirements.txt"
+    module = site_packages(tmp_path / ".venv") / "mmseg" / "version.py"
+    edited = module.read_bytes() + b"# mine\n"
+    put(module, edited)
+    assert go("install", "--no-smoke").document["status"] == "unchanged"
+    assert go("install", "--no-smoke", "--torch", "1.13.1").document["status"] == "unchanged"
+    assert go("install", "--no-smoke", "--offline", "--lock", lock).document["status"] == "unchanged"
+    assert module.read_bytes() == edited
+    again = go("install", "--no-smoke", "--offline", "--lock", lock, "--reinstall")
+    assert again.document["status"] == "installed"
+    assert module.read_bytes() != edited
