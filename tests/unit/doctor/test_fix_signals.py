@@ -17,6 +17,14 @@ def mute():
         yield server
 
 
+@pytest.fixture(autouse=True)
+def of_a_terminal():
+    """Let children inherit what a terminal gives, although nohup may have started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def variables(mute, tmp_path):
     """The variables of a process whose temporary files, caches and index are those of the test."""
