@@ -69,9 +69,11 @@ def command(
 
     errors = Console(stderr=True)
     catalog, locked = load(), lock_file is not None
-    request, _, wish = selectors.resolved(catalog, probe(folder=env), beside_lock=locked)
-    if wish is not None:
-        show_wish(wish, errors)
+    request = selectors.request(catalog, beside_lock=locked)
+    if selectors.project is not None:
+        request, _, wish = selectors.resolved(catalog, probe(folder=env), beside_lock=locked)
+        if wish is not None:
+            show_wish(wish, errors)
     with LiveProgress(errors) as progress:
         journey = Journey(
             target=env,
@@ -81,6 +83,7 @@ def command(
             wait=wait,
             by_mim=via is Way.MIM,
             anew=reinstall,
+            catalog=catalog,
             elsewhere=lambda here: selectors.machine(here, catalog, beside_lock=locked),
             show=lambda made: show_plan(made, errors),
             show_company=lambda found: show_changes(found, errors),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsetup.build import BuiltWheel
+from mmsetup.catalog import Catalog, load
 from mmsetup.install.openmim import Company
 from mmsetup.install.via_mim import MimRun
 from mmsetup.lock import Lock
@@ -35,6 +36,7 @@ class Journey:
     wait: bool = True
     by_mim: bool = False
     anew: bool = False
+    catalog: Catalog = field(default_factory=load)
     elsewhere: Callable[[Machine], Machine] = field(default=lambda here: here)
     show: Callable[[Plan], None] = field(default=lambda _: None)
     show_company: Callable[[Company], None] = field(default=lambda _: None)

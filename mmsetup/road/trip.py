@@ -14,7 +14,7 @@ from mmsetup import uv
 from mmsetup.binary.judgement import COMPILES
 from mmsetup.build import BuiltWheel, remove_stale
 from mmsetup.build.locked import build_locked, preflight
-from mmsetup.catalog import Catalog, Family, load
+from mmsetup.catalog import Catalog, Family
 from mmsetup.errors import CheckFailedError, NoPlanError, RequestError
 from mmsetup.inputs import chosen_interpreter, family_of, given_lock, interpreter_for
 from mmsetup.install import Manifest, Target, examine, install, read_manifest
@@ -72,7 +72,8 @@ class _Trip:
     def go(self, target: Target) -> Outcome:
         remove_stale(cache_folder("builds"))
         with self._stage("probe", "Looking at the machine"):
-            machine, catalog = self._journey.elsewhere(probe(folder=target.path)), load()
+            machine = self._journey.elsewhere(probe(folder=target.path))
+        catalog = self._journey.catalog
         given = given_lock(self._journey.lock_file, self._journey.request, catalog)
         way = f"mim {digest()}" if self._journey.by_mim else ""
         mark = fingerprint(self._journey.request, machine, catalog, given.digest if given else "", way=way)
