@@ -162,7 +162,8 @@ def _architectures(build: TorchBuild, situation: Situation) -> str | None:
         if held is None:
             return "what this torch holds code for is not known"
         if not runs_on(gpu.architecture, held.sass, held.ptx):
-            return f"this torch holds no code for {gpu.name} ({gpu.architecture})"
+            also = "" if gpu.name == gpu.architecture else f" ({gpu.architecture})"
+            return f"this torch holds no code for {gpu.name}{also}"
     return None
 
 

@@ -20,7 +20,7 @@ from mmsetup.plan.candidate import SDIST, Candidate, cuda_of
 from mmsetup.plan.code import Code, Codes, newest_first
 from mmsetup.plan.model import Rejection
 from mmsetup.plan.offers import Offer, Offers, page_addresses
-from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, UNUSED_GPU, Judge, torch_page
+from mmsetup.plan.rules import OPS_RULES, TORCH_PAGE, Judge, torch_page
 from mmsetup.plan.situation import Situation
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ class Selection:
                     more = (("page", "the page that would list its files was not read"),)
                 words = candidate.described(self.family)
                 weighed.append((len(against) + len(more), self.rank(candidate), words, (*against, *more)))
-        # That the cpu variant leaves a GPU unused is told as a way out, not as what is nearest.
-        weighed = [one for one in weighed if ("cuda", UNUSED_GPU) not in one[3]] or weighed
+        # Another variant than was asked for, and cpu beside a GPU, are ways out and not what is nearest.
+        weighed = [one for one in weighed if not any(rule == "cuda" for rule, _ in one[3])] or weighed
         fewest = min((count for count, _, _, _ in weighed), default=0)
         near = sorted((one for one in weighed if one[0] == fewest), key=lambda one: one[1])
         groups: dict[tuple[str, str], list[str]] = {}

@@ -319,3 +319,12 @@ def test_where_there_is_no_way_out_the_machine_is_to_be_looked_at(refused: Refus
     error = refused(libc=Libc("musl", "1.2"))
     assert ways(error) == []
     assert error.remedy == "mmsetup probe  # what was found here"
+
+
+def test_what_is_wrong_with_the_variant_that_was_asked_for_is_told(refused: Refused) -> None:
+    wishes_ = {"torch": "1.13.1", "cuda": "cu117", "gpus": (Gpu(0, "sm_90", "sm_90", None),), "driver": NEW}
+    (found, *_) = refused(**wishes_).evidence
+    assert found.endswith("this torch holds no code for sm_90")
+    told = refused(**wishes_, may_use_prebuilt=False).evidence
+    assert any("no code for sm_90; building CUDA ops needs an nvcc of CUDA 11" in line for line in told)
+    assert not any("was asked for" in line for line in told)
