@@ -16,10 +16,15 @@ _BESIDE = ".venv"
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Words the commands for an environment; ``family`` is named where it is not the default one."""
+    """Words the commands for an environment.
+
+    ``family`` is named where it is not the default one, ``optional`` are its members that are here and that
+    no plan would choose unasked.
+    """
 
     environment: Environment
     family: str = ""
+    optional: tuple[str, ...] = ()
 
     def install(self, *requirements: str) -> str:
         """Word the command that installs ``requirements`` into the environment.
@@ -52,7 +57,8 @@ class Commands:
         """Word the command that makes the environment again, or beside one that mmsetup does not replace.
 
         mmsetup makes virtual environments alone: those of conda, the interpreter's own and those with
-        NVIDIA's build of torch, for which nobody else has ops, stay as they are.
+        NVIDIA's build of torch, for which nobody else has ops, stay as they are. One that mmsetup made is
+        replaced even where the plan is that which it came of: what ails it need not be in its record.
         """
         environment = self.environment
         is_theirs = environment.torch is not None and environment.torch.is_vendor_build
@@ -60,6 +66,10 @@ class Commands:
         words = ["mmsetup", "install", "--env", _BESIDE if stays else str(environment.prefix)]
         if self.family:
             words += ["--family", self.family]
+        for name in self.optional:
+            words += ["--with", name]
+        if not stays and manifest_folder(environment.prefix).is_dir():
+            words.append("--reinstall")
         return shlex.join([*words, *options]) + stays
 
     @property

@@ -350,8 +350,13 @@ class Context:
     def commands(self) -> Commands:
         """Word the commands that change the environment."""
         family = self.family
+        if family is None:
+            return Commands(self.environment)
+        optional = (one.distribution for one in family.members if one.optional and not one.needed_by)
         return Commands(
-            self.environment, family.name if family and family is not self.catalog.families[0] else ""
+            self.environment,
+            family.name if family is not self.catalog.families[0] else "",
+            tuple(name for name in optional if self.environment.version_of(name)),
         )
 
 
