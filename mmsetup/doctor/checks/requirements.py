@@ -9,8 +9,9 @@ from packaging.utils import canonicalize_name
 
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.declared import EDITIONS, requirements_of
-from mmsetup.doctor.fixes import installing, is_chosen_jointly
+from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, check
+from mmsetup.doctor.remedies import bring
 from mmsetup.probe.machine import Distribution
 
 __all__ = ["declared", "undeclared"]
@@ -52,7 +53,7 @@ def declared(context: Context) -> Iterator[Observation]:
                     "error" if one.name in context.needed and not may_go else "warning",
                     f"{one.name} {one.version} needs {name}, and it is not here",
                     (quoted,),
-                    _bring(context, wanted),
+                    bring(context, wanted),
                     installing(context, wanted),
                 )
             elif found and not _is_within(wanted, found):
@@ -60,7 +61,7 @@ def declared(context: Context) -> Iterator[Observation]:
                     "warning",
                     f"{one.name} {one.version} declares {wanted.name}{wanted.specifier}, here is {found}",
                     (quoted,),
-                    _bring(context, wanted),
+                    bring(context, wanted),
                     installing(context, wanted),
                 )
     for one in context.stack:
@@ -95,7 +96,7 @@ def undeclared(context: Context) -> Iterator[Observation]:
                 "error",
                 f"{wanted.name} is imported and not here",
                 (evidence,),
-                context.commands.install(f"{wanted.name}{wanted.specifier}"),
+                bring(context, wanted),
                 installing(context, wanted),
             )
 
@@ -125,15 +126,8 @@ def _beyond(context: Context, one: Distribution, wanted: Requirement) -> Iterato
         "warning",
         f"{one.name} {one.version} is for {wanted.name}{wanted.specifier}, here is {found}",
         (f"{one.path}: Requires-Dist {wanted}",),
-        _bring(context, wanted),
+        bring(context, wanted),
     )
-
-
-def _bring(context: Context, wanted: Requirement) -> str:
-    """Word the command for a requirement; torch and what is built for it are chosen together or not."""
-    if is_chosen_jointly(canonicalize_name(wanted.name)):
-        return context.commands.make_again
-    return context.commands.install(f"{wanted.name}{wanted.specifier}")
 
 
 def _standing_in(context: Context, name: str) -> str | None:

@@ -35,3 +35,42 @@ def test_an_environment_of_mmsetup_is_replaced_although_the_plan_is_the_same(sit
     on = with_gpu("sm_120", "580.65.06")
     remedies = {finding.remedy for finding in examine(site, on).of("error")}
     assert remedies == {f"mmsetup install --env {site.prefix} --reinstall"}
+
+
+def test_a_missing_torchvision_is_that_of_this_torch(site, examine):
+    shutil.rmtree(site.packages / "torchvision")
+    site.remove("torchvision")
+    assert only_error(examine(site)).remedy.endswith(
+        "install --python {} torchvision==0.14.1".format(site.prefix / "bin" / "python")
+    )
+
+
+def test_a_missing_opencv_is_one_without_windows_that_this_torch_can_use(site, examine):
+    shutil.rmtree(site.packages / "cv2")
+    site.remove("opencv-python-headless")
+    remedies = {finding.remedy.partition("bin/python ")[2] for finding in examine(site).of("error")}
+    # One declares it with a bound of its own, the other not at all.
+    assert remedies == {"'opencv-python-headless<4.12,>=3'", "'opencv-python-headless<4.12'"}
+
+
+def test_what_is_missing_is_taken_within_the_bounds_of_what_is_here(site, examine):
+    site.change("opencv-python-headless", "4.11.0.86", requires=["numpy>=1.26.5"])
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.remedy.partition("bin/python ")[2]) == ("MM111", "'numpy<2,>=1.26.5'")
+
+
+def test_a_requirement_that_nothing_here_admits_takes_another_plan(site, examine):
+    site.change("opencv-python-headless", "4.11.0.86", requires=["numpy>=2"])
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.remedy) == ("MM111", f"mmsetup install --env {site.prefix}")
+
+
+def test_a_requirement_that_nothing_here_admits_is_undone_where_versions_were_changed(site, examine):
+    site.change("opencv-python-headless", "4.11.0.86", requires=["numpy>=2"])
+    restoring = recorded(site, **{"opencv-python-headless": "4.10.0.84"})
+    assert {finding.remedy for finding in examine(site).findings} == {restoring}
+
+
+def test_mmengine_comes_alone_beside_an_opencv_that_it_does_not_name(site, examine):
+    site.change("mmsegmentation", "0.30.0", requires=["mmengine>=0.3"])
+    assert only_error(examine(site)).remedy.endswith("bin/python --no-deps 'mmengine>=0.3'")
