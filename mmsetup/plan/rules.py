@@ -24,10 +24,9 @@ from mmsetup.plan.situation import Situation, host_of
 from mmsetup.plan.toolkits import nvcc_for
 from mmsetup.probe.machine import Gpu
 
-__all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "UNUSED_GPU", "BuildRule", "Judge", "torch_page"]
+__all__ = ["BUILD_RULES", "OPS_RULES", "TORCH_PAGE", "BuildRule", "Judge", "torch_page"]
 
 _BUILDING = "linux-x86_64"
-UNUSED_GPU = "there is a GPU and the cpu variant would not use it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,9 @@ def _cuda(build: TorchBuild, situation: Situation) -> str | None:
     asked, has_gpu = situation.request.cuda, bool(situation.gpus)
     if asked:
         return None if build.variant == asked else f"{asked} was asked for"
-    return UNUSED_GPU if has_gpu and build.variant == "cpu" else None
+    return (
+        "there is a GPU and the cpu variant would not use it" if has_gpu and build.variant == "cpu" else None
+    )
 
 
 def _driver(build: TorchBuild, situation: Situation) -> str | None:

@@ -80,12 +80,17 @@ class _Trip:
         known = self._known(target, mark=mark)
         if known is not None:
             return self._complete(target, known)
-        self._announce(target)
+        if target.state == "foreign":
+            self._journey.confirm(
+                f"{target.path} is an environment that mmsetup did not make. Replace it with a new one?"
+            )
         pinned, prebuilt = self._settled(target, machine, catalog, given)
         content = fingerprint(self._journey.request, machine, catalog, pinned.lock.digest, way=way)
         known = self._known(target, content=content)
         if known is not None:
             return self._complete(target, replace(known, fingerprint=mark))
+        if target.state == "ours":
+            self._progress.note(f"{target.path} stays as it is until the new environment has passed")
         beside = self._beside(pinned, catalog) if self._journey.by_mim else None
         built = self._built(pinned, catalog)
         wheels = {prebuilt.distribution: prebuilt.path} if prebuilt else {}
@@ -139,14 +144,6 @@ class _Trip:
             smoke=report,
             seconds=self._seconds,
         )
-
-    def _announce(self, target: Target) -> None:
-        if target.state == "foreign":
-            self._journey.confirm(
-                f"{target.path} is an environment that mmsetup did not make. Replace it with a new one?"
-            )
-        if target.state == "ours":
-            self._progress.note(f"{target.path} stays as it is until the new environment has passed")
 
     def _settled(
         self, target: Target, machine: Machine, catalog: Catalog, given: Lock | None

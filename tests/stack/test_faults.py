@@ -34,10 +34,10 @@ def installed(mmsetup: Callable, pins: Path, tmp_path: Path) -> Path:
 
 
 def make_another(folder: Path) -> None:
-    """Make the environment one of another request, so that the next run has to replace it."""
+    """Make the environment one of another request and other files, so that the next run has to replace it."""
     manifest = folder / ".venv" / ".mmsetup" / "manifest.json"
     known = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**known, "fingerprint": "of another request"}))
+    manifest.write_text(json.dumps({**known, "fingerprint": "of another request", "content": "other files"}))
 
 
 @pytest.fixture
