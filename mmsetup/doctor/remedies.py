@@ -35,12 +35,14 @@ def planned(context: Context) -> str:
 def again(context: Context, one: Distribution, version: str = "") -> str:
     """Word the command that installs a distribution again, in ``version`` if that is not as it is written.
 
-    What is built for torch is not to be had so: an installer takes its source, or that of another torch.
+    torch and what is built for it are not to be had so: an installer builds mmcv without operators, and the
+    default index has no version with a local part.
     """
-    if is_chosen_jointly(one.name) or one.name == "torchvision":
+    version = version or one.version
+    is_of_nvidia = one.name.startswith("nvidia-")
+    if (is_chosen_jointly(one.name) and not is_of_nvidia) or one.name == "torchvision" or "+" in version:
         return context.commands.restore
-    pinned = f"{one.name}=={version or one.version}"
-    return context.commands.install("--force-reinstall", "--no-deps", pinned)
+    return context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={version}")
 
 
 def bring(context: Context, wanted: Requirement) -> str:

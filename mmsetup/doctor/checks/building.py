@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from mmsetup.binary.operators import OPS_PACKAGE
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.model import Fix, Observation, check
+from mmsetup.doctor.remedies import planned
 
 __all__ = ["little_memory", "no_compiler_for_gpus", "setuptools_too_new", "source_too_old"]
 
@@ -100,7 +101,7 @@ def source_too_old(context: Context) -> Iterator[Observation]:
         return
     for found in context.catalog.breaks:
         if found.only_built and not found.platforms and found.concerns(context.versions, built=True):
-            yield Observation("warning", found.effect, (found.id, *found.source), context.commands.make_again)
+            yield Observation("warning", found.effect, (found.id, *found.source), planned(context))
 
 
 @check(

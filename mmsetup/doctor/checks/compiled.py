@@ -15,6 +15,7 @@ from mmsetup.doctor.declared import requirements_of
 from mmsetup.doctor.installed import Compiled
 from mmsetup.doctor.loading import Taken
 from mmsetup.doctor.model import Fix, Observation, check
+from mmsetup.doctor.remedies import again
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.machine import Distribution
 
@@ -45,14 +46,18 @@ def for_another_python(context: Context) -> Iterator[Observation]:
     found = context.for_another_python
     if len(found) < MANY:
         for one, message, evidence in found:
-            yield _again(context, one, f"{one.name} {one.version} {message}", evidence)
+            words = f"{one.name} {one.version} {message}"
+            yield Observation("error", words, evidence, again(context, one))
         return
     names = ", ".join(one.name for one, _, _ in found)
+    here = context.machine.cpu.architecture
+    processors = {one.demands.machine for one in context.compiled}
     yield Observation(
         "error",
         f"{len(found)} distributions are for another Python or processor: {names}",
         tuple(f"{one.name} {one.version} {message}" for one, message, _ in found[:_MOST_NAMED]),
-        context.commands.make_again,
+        # What was pinned is for the processor that it was pinned on.
+        context.commands.make_again if processors - {here} else context.commands.restore,
     )
 
 
@@ -181,12 +186,6 @@ def _needs_numpy_2(context: Context) -> bool:
 
 def _declares_numpy(context: Context, one: Distribution) -> bool:
     return any(wanted.name.lower() == "numpy" for wanted in requirements_of(one, context.markers))
-
-
-def _again(context: Context, one: Distribution, message: str, evidence: tuple[str, ...]) -> Observation:
-    torch = one.name in {"torch", "torchvision"} or one.name.startswith("nvidia-")
-    wanted = context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}")
-    return Observation("error", message, evidence, context.commands.make_again if torch else wanted)
 
 
 def _by_owner(context: Context) -> Iterator[tuple[str, list[Compiled]]]:

@@ -15,6 +15,7 @@ from mmsetup.doctor.context import Context
 from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
 from mmsetup.doctor.model import Fix, Observation, check
+from mmsetup.doctor.remedies import again
 from mmsetup.probe.machine import Distribution
 
 __all__ = ["lacks_a_part", "lacks_files", "left_behind", "not_whole", "owned_twice", "traces"]
@@ -173,9 +174,7 @@ def not_whole(context: Context) -> Iterator[Observation]:
                 "error" if one.name in context.needed else "warning",
                 f"{one.name} {one.version} is not whole: {len(different)} compiled file(s) differ",
                 _few(different),
-                context.commands.restore
-                if is_chosen_jointly(one.name) and "+" in one.version
-                else context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                again(context, one),
                 None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
 
@@ -209,9 +208,7 @@ def lacks_files(context: Context) -> Iterator[Observation]:
                 f"{one.name} {one.version} lacks {len(absent)} of its Python files"
                 + (", and cannot be imported" if is_lost else ""),
                 _few([str(one.path.parent / name) for name in absent]),
-                context.commands.restore
-                if is_chosen_jointly(one.name)
-                else context.commands.install("--force-reinstall", "--no-deps", f"{one.name}=={one.version}"),
+                again(context, one),
                 None if is_chosen_jointly(one.name) else Fix(again=(one.name,)),
             )
 
@@ -288,7 +285,7 @@ def _difference(path: Path, size: int) -> str:
 def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
     if module != OPS_PACKAGE:
         return context.commands.install(f"{owners[-1].name}=={owners[-1].version}")
-    return context.commands.make_again
+    return context.commands.restore
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def unloadable(context: Context) -> Iterator[Observation]:
     name = f"{interpreter.implementation} {interpreter.version}"
     if operators.path is None:
         found = tuple(str(path) for path in operators.candidates)
-        yield Observation("error", f"mmcv/_ext is not for {name}", found, context.commands.make_again)
+        yield Observation("error", f"mmcv/_ext is not for {name}", found, context.commands.restore)
     elif operators.facts is None:
         yield Observation("error", "mmcv/_ext is damaged", (operators.fault,), context.commands.restore)
     elif operators.facts.machine != (here := context.machine.cpu.architecture):
@@ -115,7 +115,7 @@ def need_another_cuda(context: Context) -> Iterator[Observation]:
             *(f"{name}: {place or 'nowhere'}" for name, place in elsewhere.items()),
             *_runtimes(context),
         ),
-        context.commands.make_again,
+        context.commands.restore,
     )
 
 
@@ -141,7 +141,7 @@ def need_another_torch(context: Context) -> Iterator[Observation]:
             "error",
             f"mmcv/_ext needs {len(missing)} name(s) that torch {torch.version} does not have",
             (str(operators.path), *few, *more),
-            context.commands.make_again,
+            context.commands.restore,
         )
 
 

@@ -17,6 +17,7 @@ from mmsetup.doctor.breaks import outside
 from mmsetup.doctor.context import Context, literal_version, parsed
 from mmsetup.doctor.installed import is_for, modules
 from mmsetup.doctor.model import SEVERITIES, Observation, Severity, check
+from mmsetup.doctor.remedies import again
 
 __all__ = [
     "checkout_is_gone",
@@ -127,9 +128,7 @@ def checkout_is_gone(context: Context) -> Iterator[Observation]:
                 "error" if one.name in context.needed else "warning",
                 f"{one.name} {one.version} was installed from {folder}, which is gone",
                 (f"{one.path / 'direct_url.json'}: {folder}",),
-                context.commands.install(
-                    "--force-reinstall", "--no-deps", f"{one.name}=={Version(one.version).public}"
-                )
+                again(context, one, Version(one.version).public)
                 if parsed(one.version)
                 else context.commands.make_again,
             )

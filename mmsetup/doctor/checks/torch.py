@@ -100,7 +100,7 @@ def _partner(context: Context, repair: Fix | None) -> str:
     would leave it.
     """
     if repair is None or any("+" in one for one in repair.install):
-        return context.commands.make_again
+        return context.commands.restore
     return context.commands.install("--force-reinstall", "--no-deps", *repair.install)
 
 

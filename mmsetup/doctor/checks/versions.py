@@ -12,6 +12,7 @@ from mmsetup.doctor.breaks import concerning, outside
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.fixes import installing
 from mmsetup.doctor.model import Observation, Severity, check
+from mmsetup.doctor.remedies import bring, planned
 from mmsetup.doctor.said import parsed
 
 __all__ = ["known_break", "known_limit", "refused"]
@@ -36,6 +37,7 @@ def refused(context: Context) -> Iterator[Observation]:
                 continue
             accepted = gate.range.removeprefix(f"{gate.on} ")
             owner = next((owner.name for owner in context.owners(gate.on)), gate.on)
+            wanted = Requirement(f"{owner}{accepted}")
             # Of several that lie over each other MM102 leaves one, which may be another than answers now.
             others = (parsed(one.version) for one in context.mixed(gate.on))
             may_change = any(gate.admits(Version(one.public)) for one in others if one is not None)
@@ -43,8 +45,8 @@ def refused(context: Context) -> Iterator[Observation]:
                 "warning" if may_change else "error",
                 f"{one.name} {one.version} asserts {gate.on} {accepted}, here is {found}",
                 (gate.source, *(f"{owner.path}: {owner.version}" for owner in context.owners(gate.on))),
-                _within(context, owner, accepted),
-                installing(context, Requirement(f"{owner}{accepted}")),
+                bring(context, wanted),
+                installing(context, wanted),
             )
 
 
@@ -89,7 +91,7 @@ def known_break(context: Context) -> Iterator[Observation]:
                 _severity(context, found),
                 found.effect,
                 _evidence(context, found),
-                context.commands.make_again,
+                planned(context),
             )
 
 
@@ -102,9 +104,3 @@ def _severity(context: Context, found: Break) -> Severity:
 def _evidence(context: Context, found: Break) -> tuple[str, ...]:
     here = ", ".join(f"{name} {context.versions[name]} ({asked})" for name, asked in found.when.items())
     return (f"{found.id} ({found.certainty}) holds for {here}", *found.source)
-
-
-def _within(context: Context, owner: str, accepted: str) -> str:
-    if context.family is not None and owner == context.family.ops.distribution:
-        return context.commands.make_again
-    return context.commands.install(f"{owner}{accepted}")

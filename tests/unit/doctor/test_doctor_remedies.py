@@ -74,3 +74,40 @@ def test_a_requirement_that_nothing_here_admits_is_undone_where_versions_were_ch
 def test_mmengine_comes_alone_beside_an_opencv_that_it_does_not_name(site, examine):
     site.change("mmsegmentation", "0.30.0", requires=["mmengine>=0.3"])
     assert only_error(examine(site)).remedy.endswith("bin/python --no-deps 'mmengine>=0.3'")
+
+
+def test_operators_of_another_torch_are_replaced_as_they_were_recorded(site, examine):
+    restoring = recorded(site)
+    site.compile(f"mmcv/{site.extension.name}", calls=["_ZN2at4goneEv"])
+    finding = next(one for one in examine(site).of("error") if one.id == "MM204")
+    assert finding.remedy == restoring
+
+
+def test_a_refused_mmcv_is_undone_where_versions_were_changed(site, examine):
+    (site.packages / "mmcv" / "version.py").write_text("__version__ = '2.2.0'\n")
+    finding = only_error(examine(site))
+    assert (finding.id, finding.remedy) == ("MM401", f"mmsetup install --env {site.prefix}")
+    restoring = recorded(site, **{"mmcv-full": "1.7.1"})
+    assert only_error(examine(site)).remedy == restoring
+
+
+def test_a_refused_mmcv_that_is_as_recorded_takes_another_plan(site, examine):
+    (site.packages / "mmcv" / "version.py").write_text("__version__ = '2.2.0'\n")
+    recorded(site, **{"mmcv-full": "1.7.2"})
+    assert only_error(examine(site)).remedy == f"mmsetup install --env {site.prefix} --reinstall"
+
+
+def test_an_mmcv_whose_checkout_is_gone_is_not_built_by_an_installer(site, examine):
+    (folder,) = site.packages.glob("mmcv_full-*.dist-info")
+    origin = {"url": (site.scratch / "gone").as_uri(), "dir_info": {"editable": True}}
+    (folder / "direct_url.json").write_text(json.dumps(origin))
+    finding = next(one for one in examine(site).of("error") if one.id == "MM135")
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
+
+
+def test_a_local_version_is_not_asked_of_the_default_index(site, examine):
+    site.compile("torchvision/image.so")
+    site.change("torchvision", "0.14.1+cu117", requires=["numpy"])
+    (site.packages / "torchvision" / "image.so").unlink()
+    finding = next(one for one in examine(site).findings if one.id == "MM105")
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
