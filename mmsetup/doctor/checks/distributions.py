@@ -73,13 +73,13 @@ def owned_twice(context: Context) -> Iterator[Observation]:
         owners = context.mixed(module)
         if owners:
             names = sorted({one.name for one in owners})
+            repair = keeping_one(context, module, owners)
             yield Observation(
                 "error" if severity == "error" else "warning",
                 f"{len(owners)} distributions own {module}/: {', '.join(names)}",
                 tuple(f"{one.path}: {one.name} {one.version}" for one in owners),
-                f"{context.commands.uninstall(*names)} && rm -rf {owners[0].path.parent / module}"
-                f" && {_one_of(context, module, owners)}",
-                keeping_one(context, module, owners),
+                _one_of(context, module, owners, repair),
+                repair,
             )
 
 
@@ -105,7 +105,7 @@ def left_behind(context: Context) -> Iterator[Observation]:
                 "error",
                 f"no installed distribution owns {OPS_PACKAGE}/, so what it is cannot be known",
                 (f"{folder}: {len(present)} Python and extension files",),
-                f"rm -rf {folder} && {context.commands.restore}",
+                context.commands.restore,
             )
         return
     recorded = [
@@ -119,8 +119,7 @@ def left_behind(context: Context) -> Iterator[Observation]:
             "warning",
             f"{len(unowned)} file(s) in {OPS_PACKAGE}/ are in no RECORD",
             _few([str(path) for path in sorted(unowned)]),
-            f"{context.commands.uninstall(*(one.name for one in owners))} && rm -rf {folder} && "
-            f"{context.commands.restore}",
+            context.commands.restore,
         )
 
 
@@ -282,10 +281,18 @@ def _difference(path: Path, size: int) -> str:
     return f"{found} bytes instead of {size}" if size not in {-1, found} else ""
 
 
-def _one_of(context: Context, module: str, owners: tuple[Distribution, ...]) -> str:
-    if module != OPS_PACKAGE:
-        return context.commands.install(f"{owners[-1].name}=={owners[-1].version}")
-    return context.commands.restore
+def _one_of(context: Context, module: str, owners: tuple[Distribution, ...], repair: Fix | None) -> str:
+    """Word the command that leaves one of the owners of a module.
+
+    An environment with another mmcv takes the place of this one once it is whole: nothing goes before.
+    """
+    if module == OPS_PACKAGE:
+        return context.commands.restore
+    names = sorted({one.name for one in owners})
+    kept = next((one for one in owners if repair is not None and one.name in repair.again), owners[-1])
+    remove = shlex.join(["rm", "-rf", str(kept.path.parent / module)])
+    install = context.commands.install("--no-deps", f"{kept.name}=={kept.version}")
+    return f"{context.commands.uninstall(*names)} && {remove} && {install}"
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def test_two_editions_of_mmcv_are_found(site, examine):
     assert finding.id == "MM102"
     assert "mmcv, mmcv-full" in finding.message
     assert len(finding.evidence) == 2
-    assert "uninstall" in finding.remedy
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
 
 
 def test_one_distribution_recorded_in_two_versions_is_found(site, errors):

@@ -111,3 +111,23 @@ def test_a_local_version_is_not_asked_of_the_default_index(site, examine):
     (site.packages / "torchvision" / "image.so").unlink()
     finding = next(one for one in examine(site).findings if one.id == "MM105")
     assert finding.remedy == f"mmsetup install --env {site.prefix}"
+
+
+def test_of_two_opencvs_that_without_windows_and_with_the_contributed_modules_stays(site, examine):
+    site.add("opencv-contrib-python", "4.10.0.84", top_level="cv2")
+    finding = next(one for one in examine(site).findings if one.id == "MM102")
+    python = site.prefix / "bin" / "python"
+    assert finding.remedy == (
+        f"uv pip uninstall --python {python} opencv-contrib-python opencv-python-headless"
+        f" && rm -rf {site.packages / 'cv2'}"
+        f" && uv pip install --python {python} --no-deps opencv-contrib-python==4.10.0.84"
+    )
+
+
+def test_nothing_is_removed_before_another_mmcv_is_there(site, examine):
+    (site.packages / "mmcv" / "stray.py").write_text("")
+    (finding,) = examine(site).findings
+    assert (finding.id, finding.remedy) == ("MM103", f"mmsetup install --env {site.prefix}")
+    site.remove("mmcv-full")
+    finding = only_error(examine(site, ignore=["MM111"]))
+    assert (finding.id, finding.remedy) == ("MM103", f"mmsetup install --env {site.prefix}")
