@@ -226,7 +226,12 @@ def _cached(context: Context) -> Iterator[tuple[Path, str]]:
     for name in names if pip else ():
         for path in Path(pip, "wheels").glob(f"*/*/*/*/{name}-*.whl"):
             has_pip = context.environment.version_of("pip")
-            found.append((path, f"{python} -m pip cache remove {path.stem}" if has_pip else f"rm {path}"))
+            found.append(
+                (
+                    path,
+                    f"{python} -m pip cache remove {path.stem}" if has_pip else shlex.join(["rm", str(path)]),
+                )
+            )
     for name in names if uv else ():
         public = name.replace("_", "-")
         for shelf in ("pypi", "index/*"):

@@ -187,6 +187,14 @@ def test_the_command_empties_the_cache(site, examine, pip_cache):
     assert not made.exists()
 
 
+def test_without_pip_the_file_is_removed_whatever_its_folder_is_called(site, examine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "my pip"))
+    made = wheel(tmp_path / "my pip" / "wheels" / "ab" / "cd" / "ef" / "0123", "mmcv_full")
+    (finding,) = examine(site).findings
+    subprocess.run(["sh", "-c", finding.remedy], check=True)
+    assert not made.exists()
+
+
 VENDOR = "2.4.0a0+07cecf4168.nv24.05"
 
 
