@@ -51,7 +51,7 @@ def bring(context: Context, wanted: Requirement) -> str:
     The bounds that what is here sets count as well: no installer knows them, and each takes the newest.
     Where nothing is within both, other versions have to be chosen.
     """
-    fix = installing(context, wanted)
+    fix = None if _lies_over_another(context, wanted) else installing(context, wanted)
     if fix is None or any("+" in one for one in fix.install):
         return planned(context)
     lines = []
@@ -63,6 +63,13 @@ def bring(context: Context, wanted: Requirement) -> str:
         lines.append(str(line))
     options = ["--no-deps"] if _brings_another_opencv(context, wanted) else []
     return context.commands.install(*options, *lines)
+
+
+def _lies_over_another(context: Context, wanted: Requirement) -> bool:
+    """Tell whether it is mmengine, which would be installed over another edition of itself."""
+    name = canonicalize_name(wanted.name)
+    editions = EDITIONS["mmengine"]
+    return name in editions and any(one in context.by_name for one in editions if one != name)
 
 
 def _brings_another_opencv(context: Context, wanted: Requirement) -> bool:

@@ -131,3 +131,10 @@ def test_nothing_is_removed_before_another_mmcv_is_there(site, examine):
     site.remove("mmcv-full")
     finding = only_error(examine(site, ignore=["MM111"]))
     assert (finding.id, finding.remedy) == ("MM103", f"mmsetup install --env {site.prefix}")
+
+
+def test_no_edition_of_mmengine_is_put_over_another(site, examine):
+    site.add("mmengine", "0.10.7", {"mmengine/__init__.py": ""})
+    site.change("mmsegmentation", "0.30.0", requires=["onedl-mmengine>=0.10.8"])
+    (finding,) = examine(site, select=["MM111"]).findings
+    assert finding.remedy == f"mmsetup install --env {site.prefix}"
