@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -37,8 +38,8 @@ def examine(path: Path) -> Target:
     """Look at a target before any work is done for it.
 
     Raises:
-        TargetError: it is a file, a folder with something else in it, a mount point, cannot be looked at, or
-            its parent cannot be written to.
+        TargetError: it is a file, a folder with something else in it, a mount point, what mmsetup runs from,
+            cannot be looked at, or its parent cannot be written to.
     """
     try:
         return _examined(path.expanduser().resolve())
@@ -64,6 +65,11 @@ def _examined(target: Path) -> Target:
         raise TargetError(
             f"the folder {parent} cannot be written to",
             remedy=f"mmsetup install --env DIR  # or: chmod u+w {parent}",
+        )
+    if target == Path(sys.prefix).resolve():
+        raise TargetError(
+            f"mmsetup itself runs from {target}, which would be exchanged under its feet",
+            remedy=shlex.join(["mmsetup", "install", "--env", f"{target}-stack"]),
         )
     if not target.exists():
         return Target(target, "absent")

@@ -92,7 +92,10 @@ def _distributions(path: Path, entry: os.DirEntry[str], notes: list[str]) -> Ite
 
 
 def _distribution(folder: Path, metadata: str, notes: list[str]) -> Distribution:
+    read = len(notes)
     fields = parse_headers(_text(folder / metadata, notes))
+    if metadata and not fields and len(notes) == read:
+        notes.append(f"{folder / metadata} is empty")
     named = folder.parent.name if folder.name == "EGG-INFO" else folder.name
     name, _, rest = named.rpartition(".")[0].partition("-")
     requires = tuple(fields.get("requires-dist", ()))

@@ -6,12 +6,14 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mmsetup.errors import TargetError
+from mmsetup.paths import manifest_folder
 from mmsetup.probe import distributions, interpreters, torch_files
+from mmsetup.probe.host import Host
 from mmsetup.probe.interpreters import Described, Found
 from mmsetup.probe.machine import Environment
 
@@ -35,6 +37,7 @@ def environment(where: Path) -> Environment:
     """
     executable = _executable(where)
     config = _config(executable)
+    _refuse_half(executable, config)
     described = _described(executable)
     base = described.interpreter
     is_virtual = config is not None
@@ -92,9 +95,26 @@ def _executable(where: Path) -> Path:
             )
     if candidates and candidates[0].is_symlink():
         raise _dangling(candidates[0], place)
-    is_taken = is_folder and not (place / "pyvenv.cfg").is_file() and _holds_something(place)
+    raise _without_interpreter(place)
+
+
+def _without_interpreter(place: Path) -> TargetError:
+    if (place / "pyvenv.cfg").is_file():
+        return TargetError(f"{place} has no interpreter any more", remedy=_linked_again(place))
+    is_taken = place.is_dir() and _holds_something(place)
     way = "mmsetup install --env DIR  # an empty or new folder" if is_taken else _made_by(place)
-    raise TargetError(f"{place} holds no Python interpreter", remedy=way)
+    return TargetError(f"{place} holds no Python interpreter", remedy=way)
+
+
+def _refuse_half(executable: Path, config: Mapping[str, str] | None) -> None:
+    """Refuse what lost its ``pyvenv.cfg``: its interpreter would tell of the one that it is a link to."""
+    prefix = executable.parent.parent
+    if config is None and executable.is_symlink() and executable.resolve().parent != executable.parent:
+        packages = next(prefix.glob("lib/python3*/site-packages"), None)
+        if packages is not None and not packages.with_name("os.py").exists():
+            raise TargetError(
+                f"{prefix} has no pyvenv.cfg: Python does not find {packages}", remedy=_linked_again(prefix)
+            )
 
 
 def _holds_something(folder: Path) -> bool:
@@ -139,9 +159,18 @@ def _closed(place: Path, where: Path, error: PermissionError) -> TargetError:
 
 def _dangling(link: Path, prefix: Path) -> TargetError:
     return TargetError(
-        f"the interpreter {link} is a link to {link.readlink()}, which is gone",
-        remedy=f"python3 -m venv --clear {prefix}",
+        f"the interpreter {link} is a link to {link.readlink()}, which is gone", remedy=_linked_again(prefix)
     )
+
+
+def _linked_again(prefix: Path) -> str:
+    """Give the command that puts an interpreter into an environment and leaves its packages as they are."""
+    names = [folder.parent.name for folder in sorted(prefix.glob("lib/python3*/site-packages"))]
+    if manifest_folder(prefix).is_dir() or not names:
+        return _made_by(prefix)
+    program = next((one.path for one in interpreters.find(Host()) if one.path.name == names[-1]), None)
+    version = names[-1].removeprefix("python")
+    return shlex.join(["uv", "venv", "--allow-existing", "--python", str(program or version), str(prefix)])
 
 
 def _described(executable: Path) -> Described:
