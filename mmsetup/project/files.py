@@ -47,12 +47,16 @@ _WANTED = re.compile(
 
 @dataclass
 class Reading:
-    """Gives the texts of a project one by one; afterwards it says how many and what was left out."""
+    """Gives the texts of a project one by one; afterwards it says how many and what was left out.
+
+    ``binaries`` are the paths of those that are no text.
+    """
 
     root: Path
     files_read: int = 0
     bytes_read: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    binaries: list[str] = field(default_factory=list)
 
     def texts(self) -> Iterator[Text]:
         """Read the files near the top first, so that a limit cuts off what matters least.
@@ -118,6 +122,7 @@ class Reading:
         text = _decoded(raw)
         if text is None:
             self.left_out["binary files"] += 1
+            self.binaries.append(printable(relative))
             return
         self.files_read += 1
         self.bytes_read += len(raw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,8 +56,10 @@ class Module:
 
     @property
     def is_broken(self) -> bool:
-        """Tell whether it was to be parsed and could not be."""
-        return "tree" in vars(self) and self.tree is None
+        """Tell whether this Python cannot parse it, no matter who asked for its syntax before."""
+        # A tree is many times as large as the text, and kept only where a check walks through it.
+        tree = self.tree if "tree" in vars(self) else parsed(self.text.lines)
+        return tree is None
 
     @property
     def dotted(self) -> str:
@@ -147,6 +149,13 @@ class Project:
     def left_out(self) -> Mapping[str, int]:
         """Give what was not read, and how often."""
         return self._reading[0].left_out if self._reading else {}
+
+    @property
+    def binaries(self) -> Sequence[str]:
+        """Give the files that are no text, though their names promise it."""
+        if self.path.is_dir() or not self._reading:
+            return self._reading[0].binaries if self._reading else ()
+        return [printable(self._place.relative_to(self.root))] if self._reading[0].binaries else []
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:
