@@ -103,7 +103,50 @@ def test_labels_beyond_the_classes(told):
     finding = one(diagnosis, "MM843")
     assert "hold 3, 7, the model has 3 classes" in finding.message
     assert "data/masks/2.png: 7" in finding.evidence
-    assert finding.remedy.startswith("num_classes=8 ")
+    assert finding.remedy.startswith("num_classes=3 in every head, and renumber the masks to the 3 classes")
+
+
+@pytest.fixture
+def numbered(told):
+    """Examine heads for some classes, a data set of the project with some, and masks up to a label."""
+
+    def make(heads, classes, label, *, is_named=True):
+        names = f"    CLASSES = {tuple('abcdefgh'[:classes])!r}\n" if is_named else ""
+        mine = f"@DATASETS.register_module()\nclass Mine(CustomDataset):\n{names}    x = 1\n"
+        text = PLAIN.replace("num_classes=3", f"num_classes={heads}").replace("'Leaves'", "'Mine'")
+        text = text.replace("ann_dir=", "img_suffix='.jpg', seg_map_suffix='.png', ann_dir=")
+        diagnosis = told(
+            {"a.py": text, "mine.py": mine, **data({"1": mask(0, label, 255)})}, select=["MM843", "MM844"]
+        )
+        return {finding.id: finding.remedy for finding in diagnosis.findings}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("heads", "classes", "label", "checks", "mends"),
+    [
+        (3, 3, 5, {"MM843"}, (6, 6)),
+        (2, 3, 5, {"MM843", "MM844"}, (6, 6)),
+        # Half of that was done.
+        (6, 3, 5, {"MM844"}, (6, 6)),
+        (3, 6, 5, {"MM843", "MM844"}, (6, 6)),
+        (2, 3, 2, {"MM843", "MM844"}, (3, 3)),
+        (7, 3, 2, {"MM844"}, (3, 3)),
+        (8, 3, 5, {"MM844"}, (6, 6)),
+    ],
+)
+def test_what_mends_labels_and_heads_is_the_same(numbered, *, heads, classes, label, checks, mends):
+    remedies = numbered(heads, classes, label)
+    assert remedies.keys() == checks
+    for remedy in remedies.values():
+        assert remedy.startswith(f"num_classes={mends[0]} in every head")
+        assert (f"and {mends[1]} classes in mine.py:2" in remedy) == (mends[1] != classes)
+    assert numbered(*mends, label) == {}
+
+
+def test_without_classes_the_heads_alone_are_told(numbered):
+    assert numbered(3, 0, 7, is_named=False)["MM843"].startswith("num_classes=8 in every head, or ")
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mmsetup.doctor.model import Observation, Severity
-from mmsetup.doctor.project.datasets import Dataset, Named, datasets, files_below
+from mmsetup.doctor.project.datasets import Dataset, Named, datasets
+from mmsetup.doctor.project.masks import sample
 from mmsetup.doctor.project.model import project_check, shown
 from mmsetup.doctor.project.places import is_file, is_folder
-from mmsetup.doctor.project.png import labels_of, size_of
 from mmsetup.doctor.project.project import Project
 from mmsetup.project.inherit import Config
 from mmsetup.project.values import Value
 
 __all__ = ["categories", "class_counts", "mask_values"]
 
-_MOST_MASKS = 48
-_MOST_PIXELS = 6_000_000
 _MOST_DATASETS = 8
 _IGNORED = 255
 _LARGEST_JSON = 64 << 20
@@ -40,7 +38,8 @@ _BINARY = frozenset({1, 2})
     looks_at="The values in a sample of 48 PNG masks at most of each data set that is here, against "
     "num_classes of the heads, ignore_index and reduce_zero_label. Not looked at where classes are "
     "renumbered.",
-    remedy="Raise num_classes, set reduce_zero_label, or renumber the masks.",
+    remedy="What the finding says: num_classes of the heads and the classes of the data set together, or "
+    "renumber the masks. MM844 asks for the same.",
 )
 def mask_values(project: Project) -> Iterator[Observation]:
     """Observe masks that do not fit the heads."""
@@ -69,11 +68,13 @@ def mask_values(project: Project) -> Iterator[Observation]:
     looks_at="num_classes of decode_head and auxiliary_head, of bbox_head and mask_head, against the "
     "classes that the training data set has: of the configuration, else CLASSES or METAINFO of its "
     "class.",
-    remedy="num_classes=... in every head.",
+    remedy="num_classes=... in every head; where the masks hold more labels than the data set has classes, "
+    "those as well (MM843).",
 )
 def class_counts(project: Project) -> Iterator[Observation]:
     """Observe heads whose number of classes is not that of the data set."""
     found: dict[Severity, dict[str, str]] = {"error": {}, "warning": {}}
+    mends: dict[Severity, dict[str, None]] = {"error": {}, "warning": {}}
     for one in datasets(project):
         if one.role != "train" or one.classes is None or one.type in project.tables.free_heads:
             continue
@@ -82,10 +83,11 @@ def class_counts(project: Project) -> Iterator[Observation]:
         for head, number in _counts(one.config, one.task, project):
             is_binary = one.task == "segmentation" and _BINARY.issuperset({many, number})
             if number != many and not is_binary:
-                chosen = one.chosen_classes
-                source = str(chosen.place) if chosen is not None else one.said.source if one.said else ""
-                line = f"{head.place}: num_classes={number}, {one.type} has {many} ({source})"
+                line = f"{head.place}: num_classes={number}, {one.type} has {many} ({_source(one)})"
                 found[severity].setdefault(line, one.config.path)
+                needed = _needed(project, one)
+                mend = _of_both(one, needed) if needed > many else f"num_classes={many} in every head"
+                mends[severity][mend] = None
     for severity, lines in found.items():
         if lines:
             paths = list(dict.fromkeys(lines.values()))
@@ -94,7 +96,9 @@ def class_counts(project: Project) -> Iterator[Observation]:
                 f"{len(lines)} head(s) are for another number of classes than their data set, in {paths[0]}"
                 + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
                 shown(list(lines)),
-                "set num_classes of every head to the number of classes of the data set",
+                next(iter(mends[severity]))
+                if len(mends[severity]) == 1
+                else "set num_classes of every head to the number of classes of its data set",
             )
 
 
@@ -151,55 +155,70 @@ def _of_masks(
     reduces: bool,
 ) -> Iterator[Observation]:
     count = max(number for _, number in counts)
-    names = [name for name in files_below(folder.path).names if name.endswith(end)]
+    held = sample(project, folder, end)
     ignored = {_IGNORED, *_ignored(one)}
-    strange: dict[int, str] = {}
-    coloured: list[str] = []
-    looked, pixels = 0, 0
-    for name in _spread(names):
-        path = folder.path / name
-        size = size_of(path)
-        if not size or (looked and pixels + size > _MOST_PIXELS):
-            continue
-        found = labels_of(path)
-        if found is None:
-            continue
-        looked, pixels = looked + 1, pixels + size
-        if found.is_coloured:
-            coloured.append(f"{folder.written}/{name}: colours in place of labels")
-        for value in found.values:
-            # reduce_zero_label: 0 becomes 255, and every other label one less.
-            is_class = value <= count if reduces or count == 1 else value < count
-            if not is_class and value not in ignored:
-                strange.setdefault(value, name)
+    # reduce_zero_label: 0 becomes 255, and every other label one less.
+    last = count if reduces or count == 1 else count - 1
+    strange = sorted(value for value in held.values if value > last and value not in ignored)
     severity: Severity = "warning" if _has_own_steps(project, one) else "error"
     head = f"{counts[0][0].place}: num_classes={count}" + (", reduce_zero_label=True" if reduces else "")
     if strange:
-        values = sorted(strange)
         yield Observation(
             severity,
-            f"masks in {folder.written} hold {_words(values)}, the model has {count} classes",
+            f"masks in {folder.written} hold {_words(strange)}, the model has {count} classes",
             (
                 f"{folder.place}: {folder.written!r}",
                 head,
-                *shown([f"{folder.written}/{strange[value]}: {value}" for value in values], 3),
-                f"{looked} of {len(names)} mask(s) were looked at",
+                *shown([f"{folder.written}/{held.values[value]}: {value}" for value in strange], 3),
+                f"{held.looked} of {held.total} mask(s) were looked at",
             ),
-            f"num_classes={_enough(values, count, reduces=reduces)} in every head, or renumber the masks "
-            "(255 is ignored)",
+            _of_both(one, max(_needed(project, one), count)),
         )
-    if coloured:
+    if held.coloured:
         yield Observation(
             severity,
             f"masks in {folder.written} are pictures in colour, not numbers of classes",
-            (f"{folder.place}: {folder.written!r}", *shown(coloured, 3)),
+            (
+                f"{folder.place}: {folder.written!r}",
+                *shown([f"{folder.written}/{name}: colours in place of labels" for name in held.coloured], 3),
+            ),
             "write each mask with one number a pixel (grey or palette PNG)",
         )
 
 
-def _enough(values: Sequence[int], count: int, *, reduces: bool) -> int:
-    most = max((value for value in values if value < _IGNORED), default=count)
-    return most if reduces else most + 1
+def _needed(project: Project, one: Dataset) -> int:
+    """Give how many classes the masks of a data set need, as far as they were looked at; 0: not told."""
+    end, reduces = one.text("seg_map_suffix"), one.reduces
+    if one.task != "segmentation" or not end or reduces is None or _renumbers(one):
+        return 0
+    if len(one.masks) != 1 or not is_folder(one.masks[0].path):
+        return 0
+    ignored = {_IGNORED, *_ignored(one)}
+    values = [value for value in sample(project, one.masks[0], end).values if value not in ignored]
+    return max(values, default=0 if reduces else -1) + (0 if reduces else 1)
+
+
+def _of_both(one: Dataset, needed: int) -> str:
+    """Word what makes heads, data set and masks agree: what one of two findings asks for, the other keeps."""
+    many = len(one.classes) if one.classes is not None else needed
+    renumber = "or renumber the masks (255 is ignored)"
+    if needed <= many:
+        return f"num_classes={many} in every head, {renumber}"
+    if one.said is not None and one.said.classes is not None and not one.said.is_own:
+        # A choice of classes renumbers those that the class has, and adds none.
+        return (
+            f"num_classes={many} in every head, and renumber the masks to the {many} classes of {one.type} "
+            "(255 is ignored); or take a data set that has your classes"
+        )
+    return f"num_classes={needed} in every head and {needed} classes in {_source(one)}, {renumber}"
+
+
+def _source(one: Dataset) -> str:
+    """Give where the classes of a data set are said."""
+    chosen = one.chosen_classes
+    if chosen is not None:
+        return str(chosen.place)
+    return one.said.source if one.said is not None else one.type
 
 
 def _ignored(one: Dataset) -> Iterator[int]:
@@ -209,11 +228,6 @@ def _ignored(one: Dataset) -> Iterator[int]:
         value = said.fields.get("ignore_index")
         if value is not None and value.number is not None:
             yield value.number
-
-
-def _spread(names: Sequence[str]) -> Sequence[str]:
-    step = max(1, -(-len(names) // _MOST_MASKS))
-    return names[::step]
 
 
 def _words(values: Sequence[int]) -> str:
@@ -262,15 +276,13 @@ def _of_annotations(one: Dataset, listed: Named) -> Iterator[Observation]:
     if one.classes is not None:
         absent = [name for name in one.classes if name not in names]
         if absent:
-            chosen = one.chosen_classes
-            source = str(chosen.place) if chosen is not None else one.said.source if one.said else ""
             yield Observation(
                 "error" if len(absent) == len(one.classes) else "warning",
                 f"{len(absent)} of the {len(one.classes)} classes of {one.type} are no category in "
                 f"{listed.written}",
                 (
                     at,
-                    f"{source}: {', '.join(one.classes[:6])}",
+                    f"{_source(one)}: {', '.join(one.classes[:6])}",
                     f"{listed.written}: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}",  # noqa: PLR2004
                 ),
                 f"classes={tuple(names[:20])!r}  # in the data set, in metainfo=dict(...) for mmdet 3",
