@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmsetup.paths import manifest_folder
 from mmsetup.probe.machine import Environment
@@ -57,13 +59,17 @@ class Commands:
         """Word the command that makes the environment again, or beside one that mmsetup does not replace.
 
         mmsetup makes virtual environments alone: those of conda, the interpreter's own and those with
-        NVIDIA's build of torch, for which nobody else has ops, stay as they are. One that mmsetup made is
+        NVIDIA's build of torch, for which nobody else has ops, stay as they are, and so does what mmsetup
+        runs from. One that mmsetup made is
         replaced even where the plan is that which it came of: what ails it need not be in its record.
         """
         environment = self.environment
         is_theirs = environment.torch is not None and environment.torch.is_vendor_build
-        stays = "" if environment.is_virtual and not is_theirs else f"  # {environment.prefix} stays as it is"
-        words = ["mmsetup", "install", "--env", _BESIDE if stays else str(environment.prefix)]
+        is_own = environment.prefix.resolve() == Path(sys.prefix).resolve()
+        may_go = environment.is_virtual and not is_theirs and not is_own
+        stays = "" if may_go else f"  # {environment.prefix} stays as it is"
+        beside = f"{environment.prefix}-stack" if is_own else _BESIDE
+        words = ["mmsetup", "install", "--env", beside if stays else str(environment.prefix)]
         if self.family:
             words += ["--family", self.family]
         for name in self.optional:

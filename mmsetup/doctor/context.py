@@ -155,6 +155,17 @@ class Context:
         is_mixed = len({one.path for one in owners}) > 1 and len({one.path.parent for one in owners}) == 1
         return owners if is_mixed else ()
 
+    def is_of_another(self, one: Distribution, name: str) -> bool:
+        """Tell whether a file is there as another distribution in the same folder installed it."""
+        folder = one.path.parent
+        others = (other for other in self.environment.distributions if other.path.parent == folder)
+        return any(
+            listed == name and size != -1 and not installed.difference(folder / name, size)
+            for other in others
+            if other.path != one.path
+            for listed, size in self.listed[other.path]
+        )
+
     def folder(self, module: str) -> Path | None:
         """Give the folder of a package as the interpreter would find it in site-packages."""
         if not _is_name(module):

@@ -59,6 +59,25 @@ def listed(one: Distribution) -> tuple[tuple[str, int], ...]:
     )
 
 
+def difference(path: Path, size: int) -> str:
+    """Say how a file differs from what was recorded of it: by its size in bytes, -1 where none was told."""
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        return "gone"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", "") or error)
+    return f"{found} bytes instead of {size}" if size not in {-1, found} else ""
+
+
+def is_held_to(one: Distribution) -> bool:
+    """Tell whether the files of a distribution are to be as its RECORD says.
+
+    What names no installer was put there by the system, which strips libraries, and conda changes them too.
+    """
+    return bool(one.installer) and one.installer != "conda"
+
+
 def asking(owner: Distribution, names: Iterable[str]) -> Iterator[Compiled]:
     """Give those of the files ``names`` of a distribution that are ELF files and can be read."""
     libraries = (name for name in names if _LIBRARY.search(name))

@@ -14,7 +14,7 @@ from mmsetup.paths import manifest_folder
 if TYPE_CHECKING:
     from mmsetup.probe.machine import Environment
 
-__all__ = ["differences"]
+__all__ = ["differences", "gone"]
 
 
 def differences(environment: Environment) -> tuple[str, ...]:
@@ -24,12 +24,17 @@ def differences(environment: Environment) -> tuple[str, ...]:
     """
     found = []
     for name, pinned in sorted(_pinned(environment).items()):
-        here = environment.version_of(canonicalize_name(name))
+        here = environment.version_of(name)
         if not here:
             found.append(f"{name} {pinned} is gone")
         elif not is_version(here, pinned):
             found.append(f"{name}: recorded {pinned}, here {here}")
     return tuple(found)
+
+
+def gone(environment: Environment) -> tuple[str, ...]:
+    """Name the distributions that were recorded and are not here."""
+    return tuple(name for name in sorted(_pinned(environment)) if not environment.version_of(name))
 
 
 def _pinned(environment: Environment) -> Mapping[str, str]:
@@ -42,4 +47,6 @@ def _pinned(environment: Environment) -> Mapping[str, str]:
     packages = document.get("packages") if isinstance(document, dict) else None
     if not isinstance(packages, dict):
         return {}
-    return {name: version for name, version in packages.items() if isinstance(version, str)}
+    return {
+        canonicalize_name(name): version for name, version in packages.items() if isinstance(version, str)
+    }

@@ -45,18 +45,23 @@ def changed_files(environment: Path, ops: Mapping[str, str]) -> tuple[str, ...]:
     library has its size, and that nobody else put other files into mmcv. Python files that were edited stay
     the user's.
     """
-    changed: list[str] = []
-    owners: dict[str, dict[Path, tuple[str, str]]] = {}
-    for record in _records(environment):
-        site = record.parents[1]
-        rows = _rows(record)
-        changed += [f"{record} cannot be read"] if rows is None else []
-        for name, digest, size in rows or ():
-            owners.setdefault(f"{site}/{name}", {})[record] = digest, size
+    owners = _owners(environment)
+    changed = [f"{record} cannot be read" for record in _records(environment) if _rows(record) is None]
     changed += filter(None, (_difference(path, rows) for path, rows in owners.items()))
     if ops and recorded_ops(environment) != ops:
         changed.append(f"{OPS_MODULE} is of another build")
     return tuple(changed)
+
+
+def edited_modules(environment: Path) -> Mapping[str, str]:
+    """Give the Python files that have another size than was recorded, each with the distribution it is of."""
+    found = {}
+    for path, rows in _owners(environment).items():
+        sizes = {size for _, size in rows.values()}
+        is_told = path.endswith(".py") and "" not in sizes and os.path.exists(path)  # noqa: PTH110 (tens of thousands)
+        if is_told and str(os.stat(path).st_size) not in sizes:  # noqa: PTH116
+            found[path] = _distribution(next(iter(rows)))
+    return found
 
 
 def recorded_ops(environment: Path) -> Mapping[str, str]:
@@ -70,6 +75,20 @@ def _records(environment: Path, names: str = "*") -> list[Path]:
     # lib64 is often lib by another name.
     sites = {folder.resolve() for folder in environment.glob("lib*/python3*/site-packages")}
     return sorted(record for folder in sites for record in folder.glob(f"{names}.dist-info/RECORD"))
+
+
+def _owners(environment: Path) -> Mapping[str, Mapping[Path, tuple[str, str]]]:
+    """Give what was recorded of each file, its hash and its size, by the records that name it."""
+    owners: dict[str, dict[Path, tuple[str, str]]] = {}
+    for record in _records(environment):
+        site = record.parents[1]
+        for name, digest, size in _rows(record) or ():
+            owners.setdefault(f"{site}/{name}", {})[record] = digest, size
+    return owners
+
+
+def _distribution(record: Path) -> str:
+    return canonicalize_name(record.parent.name.partition("-")[0])
 
 
 def _rows(record: Path) -> list[list[str]] | None:

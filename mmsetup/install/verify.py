@@ -14,10 +14,12 @@ from mmsetup.binary.judgement import Verdict, judge
 from mmsetup.binary.operators import OPS_MODULE
 from mmsetup.binary.surroundings import Surroundings
 from mmsetup.errors import IntegrityError
-from mmsetup.install.contents import missing_packages
+from mmsetup.install.contents import edited_modules, missing_packages
 from mmsetup.lock import Lock
 
 __all__ = ["verify_environment", "verify_wheel"]
+
+_MOST_NAMED = 5
 
 
 def verify_wheel(path: Path, distribution: str, version: str, around: Surroundings) -> Verdict:
@@ -38,15 +40,23 @@ def verify_wheel(path: Path, distribution: str, version: str, around: Surroundin
 
 
 def verify_environment(environment: Path, lock: Lock) -> None:
-    """Check that every locked package is there and that the compiled ops fit the torch beside them.
+    """Check that every locked package is there, whole, and that the compiled ops fit the torch beside them.
 
     Raises:
-        IntegrityError: a package is missing, or the ops need libraries or torch symbols that are not there.
+        IntegrityError: a package is missing, a Python file is not as its wheel recorded it, or the ops need
+            libraries or torch symbols that are not there.
     """
     missing = missing_packages(environment, {package.name: package.version for package in lock.packages})
     if missing:
         raise IntegrityError(
             "the environment is not what the lock says", evidence=missing, remedy="mmsetup install"
+        )
+    if edited := edited_modules(environment):
+        names = sorted(set(edited.values()))
+        raise IntegrityError(
+            f"uv's cache, which shares its files with environments, was written into: {', '.join(names)}",
+            evidence=[f"{path} is not what its wheel holds" for path in edited][:_MOST_NAMED],
+            remedy=f"uv cache clean {' '.join(names)}  # then the same command again",
         )
     site_packages = next(environment.glob("lib/python3*/site-packages"))
     torch = site_packages / "torch"

@@ -122,7 +122,7 @@ def test_where_mim_fails_the_environment_stays(
     before = manifest(environment)
     pins = environment / ".mmsetup" / "requirements.txt"
     done = mmsetup(
-        "install", "--via", "mim", "--yes", "--no-smoke", "--lock", pins,
+        "install", "--via", "mim", "--yes", "--no-smoke", "--reinstall", "--lock", pins,
         cwd=environment.parent, UV_INDEX=httpserver.url_for("/simple"),
     )  # fmt: skip
     assert done.code == 14, done.err

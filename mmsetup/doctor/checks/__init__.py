@@ -6,6 +6,7 @@ from mmsetup.doctor.checks import (
     building,
     compiled,
     distributions,
+    edited,
     installers,
     loading,
     machine,
@@ -25,6 +26,7 @@ __all__ = ["CHECKS"]
 _MODULES = (
     distributions,
     permissions,
+    edited,
     requirements,
     compiled,
     shadows,

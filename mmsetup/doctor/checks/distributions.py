@@ -14,7 +14,9 @@ from mmsetup.doctor import imports
 from mmsetup.doctor.context import Context
 from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
+from mmsetup.doctor.installed import difference, is_held_to
 from mmsetup.doctor.model import Fix, Observation, check
+from mmsetup.doctor.recorded import gone
 from mmsetup.doctor.remedies import again
 from mmsetup.probe.machine import Distribution
 
@@ -35,7 +37,8 @@ _MOST_NAMED = 5
     cause="torch or mmcv is not installed in this environment: it is another environment than the one "
     "meant, an install stopped half way, or a resolver did not see that mmsegmentation and mmdet need "
     "mmcv, because they declare it under the extra 'mim' alone.",
-    looks_at="The installed distributions, and the folders torch and mmcv in site-packages.",
+    looks_at="The installed distributions, and the folders torch and mmcv in site-packages; of "
+    "mmsegmentation whether mmsetup installed it.",
     remedy="Install the whole stack at once: mmsetup install.",
     seen_in=("open-mmlab/mim#244", "open-mmlab/mmcv#2059"),
 )
@@ -44,6 +47,7 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
     environment = context.environment
     here = ", ".join(f"{one.name} {one.version}" for one in context.stack) or "nothing of torch or OpenMMLab"
     evidence = (f"installed: {here}", *(f"site-packages: {folder}" for folder in environment.site_packages))
+    evidence += tuple(_of_another_python(context))
     if environment.torch is None and not (_is_elsewhere(context, "torch") or _is_before(context, "torch")):
         damage = tuple(note for note in environment.notes if "torch" in note)
         yield Observation("error", "torch is not here", (*evidence, *damage), context.commands.restore)
@@ -55,6 +59,10 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
         yield Observation(
             "error", f"{', '.join(above)} need mmcv, and it is not here", evidence, context.commands.restore
         )
+    segmentation = context.family.member("segmentation") if context.family is not None else None
+    if segmentation is not None and segmentation.distribution in gone(environment):
+        words = f"{segmentation.distribution} was installed and is not here"
+        yield Observation("error", words, evidence, context.commands.restore)
 
 
 @check(
@@ -166,7 +174,7 @@ def not_whole(context: Context) -> Iterator[Observation]:
         different = [
             f"{one.path.parent / name}: {state}"
             for name, size in _libraries(context, one)
-            if (state := _difference(one.path.parent / name, size)) and not _is_of_another(context, one, name)
+            if (state := difference(one.path.parent / name, size)) and not context.is_of_another(one, name)
         ]
         if different:
             yield Observation(
@@ -185,15 +193,15 @@ def not_whole(context: Context) -> Iterator[Observation]:
     "one of them was uninstalled: its files went, and they were those of the other as well. Or a copy or an "
     "uninstall stopped half way.",
     looks_at="The Python files in the RECORD of torch and OpenMMLab, and of what they need those by which a "
-    "package is imported. Where these are gone it is an error, else a warning; tests do not count. That "
-    "torch or mmcv is gone as a whole is told by MM101.",
+    "package is imported. Where these are gone, or any of OpenMMLab's, it is an error, else a warning; tests "
+    "and empty files do not count. That torch or mmcv is gone as a whole is told by MM101.",
     remedy="Install the distribution again.",
     seen_in=("open-mmlab/mmdetection#11636",),
 )
 def lacks_files(context: Context) -> Iterator[Observation]:
     """Observe Python files that were installed and are gone."""
     for one in context.environment.distributions:
-        if one.name not in context.needed or not one.installer or one.installer == "conda":
+        if one.name not in context.needed or not is_held_to(one):
             continue
         tops = {f"{top}/__init__.py" for top in one.top_level} | {f"{top}.py" for top in one.top_level}
         if any(top in {"torch", OPS_PACKAGE} and context.folder(top) is None for top in one.top_level):
@@ -203,7 +211,7 @@ def lacks_files(context: Context) -> Iterator[Observation]:
         if absent:
             is_lost = not tops.isdisjoint(absent)
             yield Observation(
-                "error" if is_lost else "warning",
+                "error" if is_lost or one.name in context.above_mmcv else "warning",
                 f"{one.name} {one.version} lacks {len(absent)} of its Python files"
                 + (", and cannot be imported" if is_lost else ""),
                 _few([str(one.path.parent / name) for name in absent]),
@@ -212,14 +220,27 @@ def lacks_files(context: Context) -> Iterator[Observation]:
             )
 
 
+def _of_another_python(context: Context) -> Iterator[str]:
+    """Tell of a torch that lies where another Python looks: the interpreter was exchanged."""
+    environment = context.environment
+    own = {folder.resolve() for folder in environment.site_packages}
+    for folder in (
+        sorted(environment.prefix.glob("lib/python3*/site-packages")) if environment.is_virtual else ()
+    ):
+        if folder.resolve() not in own and (folder / "torch").is_dir():
+            found = f"{environment.interpreter.implementation} {environment.interpreter.version}"
+            yield f"torch is in {folder}, where {found} does not look"
+
+
 def _python_files(context: Context, one: Distribution) -> Iterator[str]:
-    for name, _ in context.listed[one.path]:
-        if name.endswith(".py") and not name.startswith(("/", ".")) and not _TESTS.search(name):
+    for name, size in context.listed[one.path]:
+        if size and name.endswith(".py") and not name.startswith(("/", ".")) and not _TESTS.search(name):
             yield name
 
 
 def _recorded(context: Context, one: Distribution, names: set[str]) -> list[str]:
-    return [name for name, _ in context.listed[one.path] if name in names]
+    # A package whose __init__.py was empty is imported without it as well.
+    return [name for name, size in context.listed[one.path] if size and name in names]
 
 
 def _is_there(path: str) -> bool:
@@ -252,33 +273,10 @@ def _is_elsewhere(context: Context, name: str) -> bool:
 
 
 def _libraries(context: Context, one: Distribution) -> Iterator[tuple[str, int]]:
-    if one.installer and one.installer != "conda":
+    if is_held_to(one):
         for name, size in context.listed[one.path]:
             if _LIBRARY.search(name) and not _TOLD_ELSEWHERE.match(name):
                 yield name, size
-
-
-def _is_of_another(context: Context, one: Distribution, name: str) -> bool:
-    """Tell whether a file is there as another distribution in the same folder installed it."""
-    others = (other for other in context.environment.distributions if other.path.parent == one.path.parent)
-    return any(
-        other.path != one.path
-        and any(
-            listed == name and size != -1 and not _difference(other.path.parent / name, size)
-            for listed, size in context.listed[other.path]
-        )
-        for other in others
-    )
-
-
-def _difference(path: Path, size: int) -> str:
-    try:
-        found = path.stat().st_size
-    except FileNotFoundError:
-        return "gone"
-    except OSError as error:
-        return str(error.strerror)
-    return f"{found} bytes instead of {size}" if size not in {-1, found} else ""
 
 
 def _one_of(context: Context, module: str, owners: tuple[Distribution, ...], repair: Fix | None) -> str:

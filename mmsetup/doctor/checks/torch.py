@@ -11,6 +11,7 @@ from packaging.version import Version
 from mmsetup.binary import elf
 from mmsetup.doctor.context import Context, parsed
 from mmsetup.doctor.fixes import partner_of_torch
+from mmsetup.doctor.installed import is_held_to
 from mmsetup.doctor.model import Fix, Observation, check
 from mmsetup.errors import IntegrityError
 from mmsetup.probe.torch_files import parse_version
@@ -76,7 +77,8 @@ def not_partners(context: Context) -> Iterator[Observation]:
     title="torch's libraries are damaged",
     cause="A download, a copy or a disk that filled up left torch without some of its libraries, or "
     "with part of one.",
-    looks_at="The libraries in torch/lib that every build has, and whether each ELF file is whole.",
+    looks_at="The libraries in torch/lib that every build has and those in its RECORD, and whether each ELF "
+    "file is whole.",
     remedy="Install torch again.",
 )
 def damaged(context: Context) -> Iterator[Observation]:
@@ -86,11 +88,23 @@ def damaged(context: Context) -> Iterator[Observation]:
         return
     folder = torch.path / "lib"
     evidence = [f"{folder / name} is missing" for name in _CORE if not (folder / name).is_file()]
+    evidence += [f"{path} is gone" for path in _recorded(context, folder) if path.name not in _CORE]
     evidence += filter(None, map(_fault, sorted(folder.glob("*.so*"))))
     if evidence:
         yield Observation(
             "error", f"torch {torch.version} is not whole", tuple(evidence), context.commands.restore
         )
+
+
+def _recorded(context: Context, folder: Path) -> Iterator[Path]:
+    """Give the libraries in ``torch/lib`` that were installed and are gone."""
+    one = context.by_name.get("torch")
+    if one is None or not is_held_to(one):
+        return
+    for name, _ in context.listed[one.path]:
+        path = one.path.parent / name
+        if path.parent == folder and ".so" in path.name and not path.is_file():
+            yield path
 
 
 def _partner(context: Context, repair: Fix | None) -> str:

@@ -270,3 +270,16 @@ def test_the_version(tmp_path: Path) -> None:
     from mmsetup import __version__
 
     assert mmsetup("--version", cwd=tmp_path).stdout == f"mmsetup {__version__}\n"
+
+
+@pytest.mark.parametrize("way", ["PYTHONPATH", "the current folder"])
+def test_modules_of_others_with_names_of_the_standard_library_are_not_imported(
+    tmp_path: Path, way: str
+) -> None:
+    for name in ("random", "tempfile", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n")
+    variables = {**os.environ, **({"PYTHONPATH": str(tmp_path)} if way == "PYTHONPATH" else {})}
+    folder = tmp_path if way == "the current folder" else tmp_path.parent
+    command = [sys.executable, "-m", "mmsetup", "probe"]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsetup.install.contents import changed_files, missing_packages, recorded_ops
+from mmsetup.install.contents import changed_files, edited_modules, missing_packages, recorded_ops
 
 
 def test_a_missing_package_and_an_interpreter_that_leads_nowhere_are_noticed(tmp_path: Path) -> None:
@@ -58,6 +58,7 @@ def test_a_damaged_library_is_noticed_and_an_edited_module_stays_the_users(
     installed(site, "mmcv_full-1.7.2", {"mmcv/_ext.so": "abc", "mmcv/utils.py": "x"})
     (site / "mmcv" / "utils.py").write_text("x = 'edited'")
     assert changed_files(tmp_path, {}) == ()
+    assert edited_modules(tmp_path) == {f"{site}/mmcv/utils.py": "mmcv-full"}
     (site / "mmcv" / "utils.py").write_text("")
     assert changed_files(tmp_path, {}) == (f"{site}/mmcv/utils.py has 0 bytes instead of 1",)
     (site / "mmcv" / "utils.py").write_text("x")

@@ -36,6 +36,14 @@ def test_an_environment_is_ours_or_foreign(tmp_path: Path) -> None:
     assert examine(environment(tmp_path / "two", ours=True)).state == "ours"
 
 
+def test_what_mmsetup_runs_from_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = environment(tmp_path / "own", ours=True)
+    monkeypatch.setattr("sys.prefix", str(own))
+    with pytest.raises(TargetError, match="mmsetup itself runs from") as caught:
+        examine(own)
+    assert caught.value.remedy == f"mmsetup install --env {own}-stack"
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     real = environment(tmp_path / "real", ours=True)
     (tmp_path / "link").symlink_to(real)

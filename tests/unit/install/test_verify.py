@@ -97,3 +97,15 @@ def test_a_package_that_the_lock_names_and_nobody_installed_is_told(environment:
     with pytest.raises(IntegrityError, match="not what the lock says") as caught:
         verify_environment(environment, LOCK)
     assert caught.value.evidence == ("torch 1.13.1 (there is none)",)
+
+
+def test_a_module_that_somebody_wrote_into_in_the_cache_is_told(environment: Path) -> None:
+    site = environment / "lib" / "python3.10" / "site-packages"
+    (site / "torch" / "__init__.py").write_text("x = 1\n")
+    (site / "torch-1.13.1.dist-info" / "RECORD").write_text("torch/__init__.py,sha256=ab,6\n")
+    verify_environment(environment, LOCK)
+    (site / "torch" / "__init__.py").write_text("import nothing_here\n")
+    with pytest.raises(IntegrityError, match=r"cache.* was written into: torch$") as caught:
+        verify_environment(environment, LOCK)
+    assert caught.value.evidence == (f"{site}/torch/__init__.py is not what its wheel holds",)
+    assert caught.value.remedy.startswith("uv cache clean torch ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import venv
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uv import find_uv_bin
 
 from mmsetup.errors import TargetError
 from mmsetup.probe import distributions, environment, torch_files
@@ -322,3 +324,38 @@ def test_abi_is_not_told_by_the_names_of_the_standard_library() -> None:
     assert torch_files.cxx11_abi([linked_in]) is None
     assert torch_files.cxx11_abi([linked_in, "_ZN3c105ErrorC1ESsPKv"]) is False
     assert torch_files.cxx11_abi([linked_in, "_ZN3c105ErrorC1ENS_14SourceLocationE"]) is None
+
+
+def half(folder: Path, *, lost: str) -> Path:
+    """A virtual environment with a package in it, that lost its interpreter or its ``pyvenv.cfg``."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    (site_packages(folder) / "yapf").mkdir()
+    if lost == "pyvenv.cfg":
+        (folder / lost).unlink()
+    for program in (folder / "bin").glob("python*") if lost != "pyvenv.cfg" else ():
+        program.unlink()
+        if lost == "link":
+            program.symlink_to(folder / "gone")
+    return folder
+
+
+@pytest.mark.parametrize("lost", ["pyvenv.cfg", "interpreter", "link"])
+def test_the_command_for_an_environment_that_lost_its_interpreter_keeps_its_packages(
+    tmp_path: Path, lost: str
+) -> None:
+    place = half(tmp_path / "place", lost=lost)
+    with pytest.raises(TargetError) as caught:
+        environment(place)
+    command = shlex.split(caught.value.remedy)
+    assert command[:3] == ["uv", "venv", "--allow-existing"]
+    subprocess.run([find_uv_bin(), *command[1:]], check=True, capture_output=True)
+    assert environment(place).prefix == place
+    assert (site_packages(place) / "yapf").is_dir()
+
+
+def test_what_mmsetup_made_and_lost_its_interpreter_is_made_by_mmsetup(tmp_path: Path) -> None:
+    place = half(tmp_path / "place", lost="link")
+    (place / ".mmsetup").mkdir()
+    with pytest.raises(TargetError) as caught:
+        environment(place)
+    assert caught.value.remedy == f"mmsetup install --env {place}"
