@@ -82,8 +82,10 @@ def faults(project: Project) -> tuple[Fault, ...]:
 
 
 def python_of(project: Project) -> str:
-    """Give the Python that is to run the project, as somebody would type it."""
-    return str(project.context.environment.interpreter.path) if project.context is not None else "python3"
+    """Give the Python that judges: that of the environment, else the one that runs this."""
+    return (
+        str(project.context.environment.interpreter.path) if project.context is not None else sys.executable
+    )
 
 
 def _suspects(project: Project) -> Iterator[tuple[Path, _Suspect]]:

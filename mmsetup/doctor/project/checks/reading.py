@@ -81,7 +81,7 @@ def _looking(project: Project, broken: Sequence[str], binaries: Sequence[str]) -
     left = " ".join(project.left_out)
     top = shlex.quote(str(project.path))
     if broken:
-        return _compiling("python3", _typed(project, broken))
+        return _compiling(sys.executable, _typed(project, broken))
     if "cannot be read" in left:
         return f"find {top} ! -readable  # chmod u+r what belongs to the project"
     if "beyond" in left:
