@@ -306,8 +306,10 @@ def _tell(diagnosis: Diagnosis, machine: Machine, mended: Mended | None, *, stri
         # The diagnosis is the one document; an error that is raised would print a second one.
         raise typer.Exit(CheckFailedError.exit_code)
     worst = diagnosis.findings[0]
+    found = summary(diagnosis).removeprefix("healthy: ")
+    counted = ", and --strict counts them" if diagnosis.is_healthy else ""
     raise CheckFailedError(
-        f"{diagnosis.prefix} is not healthy: {summary(diagnosis)}", remedy=f"mmsetup explain {worst.id}"
+        f"{diagnosis.prefix} is not healthy: {found}{counted}", remedy=f"mmsetup explain {worst.id}"
     )
 
 

@@ -194,7 +194,7 @@ def not_whole(context: Context) -> Iterator[Observation]:
     "uninstall stopped half way.",
     looks_at="The Python files in the RECORD of torch and OpenMMLab, and of what they need those by which a "
     "package is imported. Where these are gone, or any of OpenMMLab's, it is an error, else a warning; tests "
-    "and empty files do not count. That torch or mmcv is gone as a whole is told by MM101.",
+    "and empty __init__.py do not count. That torch or mmcv is gone as a whole is told by MM101.",
     remedy="Install the distribution again.",
     seen_in=("open-mmlab/mmdetection#11636",),
 )
@@ -234,13 +234,22 @@ def _of_another_python(context: Context) -> Iterator[str]:
 
 def _python_files(context: Context, one: Distribution) -> Iterator[str]:
     for name, size in context.listed[one.path]:
-        if size and name.endswith(".py") and not name.startswith(("/", ".")) and not _TESTS.search(name):
+        if (
+            not _may_go(name, size)
+            and name.endswith(".py")
+            and not name.startswith(("/", "."))
+            and not _TESTS.search(name)
+        ):
             yield name
 
 
 def _recorded(context: Context, one: Distribution, names: set[str]) -> list[str]:
-    # A package whose __init__.py was empty is imported without it as well.
-    return [name for name, size in context.listed[one.path] if size and name in names]
+    return [name for name, size in context.listed[one.path] if name in names and not _may_go(name, size)]
+
+
+def _may_go(name: str, size: int) -> bool:
+    """Tell whether it is an empty ``__init__.py``: without it the package is a namespace, and is imported."""
+    return size == 0 and name.endswith("__init__.py")
 
 
 def _is_there(path: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmsetup.doctor.context import Context
-from mmsetup.doctor.installed import difference, is_held_to
+from mmsetup.doctor.installed import is_held_to
 from mmsetup.doctor.model import Observation, check
 from mmsetup.doctor.remedies import again
 from mmsetup.probe.machine import Distribution
@@ -33,26 +34,34 @@ def edited(context: Context) -> Iterator[Observation]:
     for one in context.environment.distributions:
         if one.name not in context.needed or not is_held_to(one):
             continue
-        found = dict(_differing(context, one))
+        found = {path: (size, about) for path, size, about in _differing(context, one)}
+        empty = [path for path, (_, about) in found.items() if not about.st_size]
         if found:
-            empty = [path for path in found if not path.stat().st_size]
             state = f"has {len(empty)} empty Python file(s)" if empty else "was edited where it is installed"
             yield Observation(
                 "error" if empty else "warning",
                 f"{one.name} {one.version} {state}",
-                tuple(f"{path}: {found[path]}" for path in (empty or list(found))[:_MOST_NAMED]),
-                _from_anew(context, one, shared=any(path.stat().st_nlink > 1 for path in found)),
+                tuple(
+                    f"{path}: {found[path][1].st_size} bytes instead of {found[path][0]}"
+                    for path in (empty or list(found))[:_MOST_NAMED]
+                ),
+                _from_anew(context, one, shared=any(about.st_nlink > 1 for _, about in found.values())),
             )
 
 
-def _differing(context: Context, one: Distribution) -> Iterator[tuple[Path, str]]:
-    folder = one.path.parent
+def _differing(context: Context, one: Distribution) -> Iterator[tuple[Path, int, os.stat_result]]:
+    """Give the Python files that are there and were recorded with another size in bytes."""
     for name, size in context.listed[one.path]:
-        if size >= 0 and name.endswith(".py"):
-            state = difference(folder / name, size)
-            # What is gone is told by MM106, what another distribution put over it by MM102.
-            if state and state != "gone" and not context.is_of_another(one, name):
-                yield folder / name, state
+        if size < 0 or not name.endswith(".py"):
+            continue
+        path = one.path.parent / name
+        try:
+            about = path.stat()
+        except (OSError, ValueError):
+            # What is gone is told by MM106.
+            continue
+        if about.st_size != size and not context.is_of_another(one, name):
+            yield path, size, about
 
 
 def _from_anew(context: Context, one: Distribution, *, shared: bool) -> str:

@@ -89,6 +89,13 @@ class Site:
         (folder / "RECORD").write_text(record + f"{folder.name}/RECORD,,\n")
         return folder
 
+    def forget(self, name: str, path: str) -> None:
+        """Delete a file, and have the RECORD of its distribution know nothing of it."""
+        (self.packages / path).unlink()
+        (record,) = self.packages.glob(f"{name.replace('-', '_')}-*.dist-info/RECORD")
+        kept = [line for line in record.read_text().splitlines() if not line.startswith(f"{path},")]
+        record.write_text("".join(f"{line}\n" for line in kept))
+
     def remove(self, name: str) -> None:
         """Remove the metadata of a distribution; its files stay."""
         for folder in self.packages.glob(f"{name.replace('-', '_')}-*.dist-info"):

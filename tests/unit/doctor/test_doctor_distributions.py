@@ -131,6 +131,7 @@ def test_a_compiled_file_that_another_distribution_put_there_is_told_by_who_owns
 def test_a_package_that_went_with_another_is_an_error(site, examine):
     kept = site.packages / "mmcv" / "ops.py"
     kept.write_text("")
+    (site.packages / "mmcv" / "__init__.py").write_text("x = 1\n")
     site.remove("mmcv-full")
     site.add("mmcv-full", "1.7.2", top_level="mmcv")
     (site.packages / "mmcv" / "__init__.py").unlink()
@@ -141,20 +142,20 @@ def test_a_package_that_went_with_another_is_an_error(site, examine):
     assert examine(site).of("error") == ()
 
 
-def test_a_module_of_a_package_that_is_gone_is_a_warning_and_tests_are_nothing(site, examine):
+def test_a_module_of_openmmlab_that_is_gone_is_an_error_and_tests_are_nothing(site, examine):
     site.add("mmdet", "2.28.2", {"mmdet/__init__.py": "", "mmdet/core.py": "", "mmdet/tests/test_a.py": ""})
     before = {finding.id for finding in examine(site).findings}
     shutil.rmtree(site.packages / "mmdet" / "tests")
     assert {finding.id for finding in examine(site).findings} == before
     (site.packages / "mmdet" / "core.py").unlink()
     (finding,) = [finding for finding in examine(site).findings if finding.id == "MM106"]
-    assert finding.severity == "warning"
+    assert finding.severity == "error"
     assert finding.evidence == (str(site.packages / "mmdet" / "core.py"),)
 
 
 def test_what_the_stack_needs_is_looked_at_by_its_packages_alone(site, examine):
     place = site.packages / "cv2"
-    (place / "__init__.py").write_text("")
+    (place / "__init__.py").write_text("x = 1\n")
     (place / "more.py").write_text("")
     site.change("opencv-python-headless", "4.11.0.86")
     (place / "more.py").unlink()

@@ -76,7 +76,7 @@ def test_a_cuda_library_that_lacks_what_is_asked_of_it_is_an_error(site, examine
     (site.scratch / "own.c").write_text("void newer_function(void) {}\n")
     own = lib / "libcudart.so.11.0"
     gcc("own.c", "-o", str(own), "-Wl,-soname,libcudart.so.11.0", folder=site.scratch)
-    (lib / "libcudart-e409450e.so.11.0").unlink()
+    site.forget("torch", "torch/lib/libcudart-e409450e.so.11.0")
     (site.scratch / "user.c").write_text(
         "extern void newer_function(void); void f(void) { newer_function(); }\n"
     )

@@ -63,7 +63,7 @@ def test_another_cuda_runtime_is_found(site, examine):
 
 def test_operators_for_cuda_beside_a_torch_without(site, examine):
     cpu_build(site)
-    (site.packages / "torch" / "lib" / "libcudart-e409450e.so.11.0").unlink()
+    site.forget("torch", "torch/lib/libcudart-e409450e.so.11.0")
     site.compile(str(site.extension), needs=["libc10.so", "libcublasLt.so.9"], calls=["_ZN2at5emptyEv"])
     (finding,) = examine(site).of("error")
     assert finding.id == "MM203"
@@ -207,7 +207,7 @@ def test_a_gpu_of_unknown_architecture_raises_no_alarm(site, with_gpu, errors):
 def cpu_build(site):
     (site.packages / "torch" / "version.py").write_text("__version__ = '1.13.1+cpu'\ncuda = None\n")
     (site.packages / "torchvision" / "version.py").write_text("__version__ = '0.14.1+cpu'\n")
-    (site.packages / "torch" / "lib" / "libtorch_cuda.so").unlink()
+    site.forget("torch", "torch/lib/libtorch_cuda.so")
     site.compile(str(site.extension), needs=["libc10.so"], calls=["_ZN2at5emptyEv"])
 
 

@@ -185,6 +185,7 @@ def test_an_environment_of_conda_is_refused(doubled, mend):
 
 def test_an_interpreter_that_is_no_virtual_environment_is_refused(doubled, mend):
     (doubled.prefix / "pyvenv.cfg").unlink()
+    (doubled.packages.parent / "os.py").write_text("")
     (doubled.packages.parent / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
     from mmsetup.doctor.fix.scope import changeable
     from mmsetup.probe import environment
