@@ -14,7 +14,7 @@ from mmsetup.paths import manifest_folder
 if TYPE_CHECKING:
     from mmsetup.probe.machine import Environment
 
-__all__ = ["differences", "gone"]
+__all__ = ["differences"]
 
 
 def differences(environment: Environment) -> tuple[str, ...]:
@@ -30,11 +30,6 @@ def differences(environment: Environment) -> tuple[str, ...]:
         elif not is_version(here, pinned):
             found.append(f"{name}: recorded {pinned}, here {here}")
     return tuple(found)
-
-
-def gone(environment: Environment) -> tuple[str, ...]:
-    """Name the distributions that were recorded and are not here."""
-    return tuple(name for name in sorted(_pinned(environment)) if not environment.version_of(name))
 
 
 def _pinned(environment: Environment) -> Mapping[str, str]:

@@ -16,7 +16,6 @@ from mmsetup.doctor.declared import EDITIONS
 from mmsetup.doctor.fixes import is_chosen_jointly, keeping_one
 from mmsetup.doctor.installed import difference, is_held_to
 from mmsetup.doctor.model import Fix, Observation, check
-from mmsetup.doctor.recorded import gone
 from mmsetup.doctor.remedies import again
 from mmsetup.probe.machine import Distribution
 
@@ -37,8 +36,7 @@ _MOST_NAMED = 5
     cause="torch or mmcv is not installed in this environment: it is another environment than the one "
     "meant, an install stopped half way, or a resolver did not see that mmsegmentation and mmdet need "
     "mmcv, because they declare it under the extra 'mim' alone.",
-    looks_at="The installed distributions, and the folders torch and mmcv in site-packages; of "
-    "mmsegmentation whether mmsetup installed it.",
+    looks_at="The installed distributions, and the folders torch and mmcv in site-packages.",
     remedy="Install the whole stack at once: mmsetup install.",
     seen_in=("open-mmlab/mim#244", "open-mmlab/mmcv#2059"),
 )
@@ -59,10 +57,6 @@ def lacks_a_part(context: Context) -> Iterator[Observation]:
         yield Observation(
             "error", f"{', '.join(above)} need mmcv, and it is not here", evidence, context.commands.restore
         )
-    segmentation = context.family.member("segmentation") if context.family is not None else None
-    if segmentation is not None and segmentation.distribution in gone(environment):
-        words = f"{segmentation.distribution} was installed and is not here"
-        yield Observation("error", words, evidence, context.commands.restore)
 
 
 @check(

@@ -1,6 +1,5 @@
 """MM108 and its neighbours: files in site-packages that are not those that were installed."""
 
-import json
 import os
 
 import pytest
@@ -63,13 +62,3 @@ def test_a_stack_where_another_python_looks_is_named(site, examine):
     site.packages.mkdir(parents=True)
     (finding,) = examine(site, select=["MM101"]).findings
     assert any(line.startswith(f"torch is in {other / 'site-packages'}, where ") for line in finding.evidence)
-
-
-def test_a_recorded_mmsegmentation_that_is_gone_is_an_error(site, examine):
-    folder = site.prefix / ".mmsetup"
-    folder.mkdir()
-    (folder / "manifest.json").write_text(json.dumps({"packages": {"mmsegmentation": "0.30.0"}}))
-    assert examine(site, select=["MM101"]).findings == ()
-    site.remove("mmsegmentation")
-    (finding,) = examine(site, select=["MM101"]).findings
-    assert finding.message == "mmsegmentation was installed and is not here"
