@@ -230,14 +230,15 @@ def test_a_requirement_that_is_missing_is_told_once(broken, asked):
     assert only(diagnosis, "MM712").message.endswith("as MM111 explains")
 
 
-def test_a_module_that_raises_for_no_known_reason(broken, asked):
+def test_an_edited_module_that_raises(broken, asked):
     place = packages(broken) / "mmseg" / "apis" / "__init__.py"
     put(place, f"{place.read_text()}\nraise RuntimeError('of this test alone')\n")
     diagnosis = asked(broken)
     assert errors(diagnosis) == ["MM712"]
     found = only(diagnosis, "MM712")
     assert found.message == "importing mmseg.apis raises RuntimeError: of this test alone"
-    assert "mmseg/apis/__init__.py" in found.evidence[0]
+    assert found.evidence[0].startswith("MM108 explains it: mmsegmentation ")
+    assert "mmseg/apis/__init__.py" in found.evidence[1]
 
 
 def test_a_yapf_that_breaks_the_text_of_configs(broken, asked):
@@ -251,17 +252,20 @@ def test_a_yapf_that_breaks_the_text_of_configs(broken, asked):
     assert errors(diagnosis) == ["MM723"]
     found = only(diagnosis, "MM723")
     assert "FormatCode() got an unexpected keyword argument 'verify'" in found.message
-    assert "mmcv/utils/config.py" in found.evidence[0]
+    assert found.evidence[0].startswith("MM108 explains it: mmcv-full ")
+    assert "mmcv/utils/config.py" in found.evidence[1]
 
 
-def test_a_yapf_that_breaks_without_a_known_reason(broken, asked):
+def test_an_edited_yapf_that_breaks_the_text_of_configs(broken, asked):
     put(
         packages(broken) / "yapf" / "yapflib" / "yapf_api.py",
         "def FormatCode(*_, **__):\n    raise KeyError('style')\n",
     )
     diagnosis = asked(broken)
     assert errors(diagnosis) == ["MM723"]
-    assert "yapf_api.py:2 in FormatCode" in only(diagnosis, "MM723").evidence[0]
+    explained, place, *_ = only(diagnosis, "MM723").evidence
+    assert explained.startswith("MM108 explains it: yapf ")
+    assert "yapf_api.py:2 in FormatCode" in place
 
 
 def test_numpy_2_beside_an_old_torch_is_told_once(broken, asked):
