@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from mmsetup.binary.local_version import is_version
 from mmsetup.binary.operators import OPS_MODULE, OPS_PACKAGE
 
-__all__ = ["changed_files", "missing_packages", "recorded_ops"]
+__all__ = ["changed_files", "edited_modules", "missing_packages", "recorded_ops"]
 
 
 def missing_packages(environment: Path, packages: Mapping[str, str]) -> tuple[str, ...]:
@@ -105,8 +105,8 @@ def _difference(path: str, owners: Mapping[Path, tuple[str, str]]) -> str:
         size = str(os.stat(path).st_size)  # noqa: PTH116 (tens of thousands)
     except FileNotFoundError:
         return f"{path} is gone"
-    except OSError as error:
-        return f"{path}: {error.strerror}"
+    except (OSError, ValueError) as error:
+        return f"{path!r}: {error}"
     sizes = [said for _, said in owners.values()]
     is_exact = size == "0" or path.endswith(".so") or ".so." in path
     if is_exact and size not in sizes and all(sizes):

@@ -52,6 +52,13 @@ def test_a_recorded_file_that_is_gone_is_noticed(site: Path, tmp_path: Path) -> 
     assert changed_files(tmp_path, {}) == (f"{record} cannot be read",)
 
 
+def test_a_record_that_names_no_file_is_survived(site: Path, tmp_path: Path) -> None:
+    installed(site, "mmcv_full-1.7.2", {}, rows="mmcv/\0.py,sha256=ab,2\n")
+    (words,) = changed_files(tmp_path, {})
+    assert "null" in words
+    assert edited_modules(tmp_path) == {}
+
+
 def test_a_damaged_library_is_noticed_and_an_edited_module_stays_the_users(
     site: Path, tmp_path: Path
 ) -> None:
