@@ -45,8 +45,8 @@ def changed_files(environment: Path, ops: Mapping[str, str]) -> tuple[str, ...]:
     library has its size, and that nobody else put other files into mmcv. Python files that were edited stay
     the user's.
     """
-    owners = _owners(environment)
-    changed = [f"{record} cannot be read" for record in _records(environment) if _rows(record) is None]
+    owners, unreadable = _owners(environment)
+    changed = [f"{record} cannot be read" for record in unreadable]
     changed += filter(None, (_difference(path, rows) for path, rows in owners.items()))
     if ops and recorded_ops(environment) != ops:
         changed.append(f"{OPS_MODULE} is of another build")
@@ -56,7 +56,8 @@ def changed_files(environment: Path, ops: Mapping[str, str]) -> tuple[str, ...]:
 def edited_modules(environment: Path) -> Mapping[str, str]:
     """Give the Python files that have another size than was recorded, each with the distribution it is of."""
     found = {}
-    for path, rows in _owners(environment).items():
+    owners, _ = _owners(environment)
+    for path, rows in owners.items():
         sizes = {size for _, size in rows.values()}
         is_told = path.endswith(".py") and "" not in sizes and os.path.exists(path)  # noqa: PTH110 (tens of thousands)
         if is_told and str(os.stat(path).st_size) not in sizes:  # noqa: PTH116
@@ -77,14 +78,20 @@ def _records(environment: Path, names: str = "*") -> list[Path]:
     return sorted(record for folder in sites for record in folder.glob(f"{names}.dist-info/RECORD"))
 
 
-def _owners(environment: Path) -> Mapping[str, Mapping[Path, tuple[str, str]]]:
-    """Give what was recorded of each file, its hash and its size, by the records that name it."""
+def _owners(environment: Path) -> tuple[Mapping[str, Mapping[Path, tuple[str, str]]], list[Path]]:
+    """Give what was recorded of each file, its hash and its size, by the records that name it.
+
+    Beside it are the records that cannot be read.
+    """
     owners: dict[str, dict[Path, tuple[str, str]]] = {}
+    unreadable: list[Path] = []
     for record in _records(environment):
-        site = record.parents[1]
-        for name, digest, size in _rows(record) or ():
-            owners.setdefault(f"{site}/{name}", {})[record] = digest, size
-    return owners
+        rows = _rows(record)
+        if rows is None:
+            unreadable.append(record)
+        for name, digest, size in rows or ():
+            owners.setdefault(f"{record.parents[1]}/{name}", {})[record] = digest, size
+    return owners, unreadable
 
 
 def _distribution(record: Path) -> str:

@@ -101,9 +101,9 @@ def _cuda(build: TorchBuild, situation: Situation) -> str | None:
     asked, has_gpu = situation.request.cuda, bool(situation.gpus)
     if asked:
         return None if build.variant == asked else f"{asked} was asked for"
-    return (
-        "there is a GPU and the cpu variant would not use it" if has_gpu and build.variant == "cpu" else None
-    )
+    if has_gpu and build.variant == "cpu":
+        return "there is a GPU and the cpu variant would not use it"
+    return None
 
 
 def _driver(build: TorchBuild, situation: Situation) -> str | None:

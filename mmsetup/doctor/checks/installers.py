@@ -226,12 +226,10 @@ def _cached(context: Context) -> Iterator[tuple[Path, str]]:
     for name in names if pip else ():
         for path in Path(pip, "wheels").glob(f"*/*/*/*/{name}-*.whl"):
             has_pip = context.environment.version_of("pip")
-            found.append(
-                (
-                    path,
-                    f"{python} -m pip cache remove {path.stem}" if has_pip else shlex.join(["rm", str(path)]),
-                )
+            command = (
+                f"{python} -m pip cache remove {path.stem}" if has_pip else shlex.join(["rm", str(path)])
             )
+            found.append((path, command))
     for name in names if uv else ():
         public = name.replace("_", "-")
         for shelf in ("pypi", "index/*"):
